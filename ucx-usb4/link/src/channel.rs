@@ -1,0 +1,233 @@
+//! The channel that the driver holds: one of the carriers, chosen when it is opened.
+
+use std::os::fd::RawFd;
+
+use crate::sim::SimChannel;
+use crate::{
+    Address, ArmResult, Carrier, ConnectionStats, Counters, FabricId, HEADER_LEN, Limits, LinkEvent, LinkSpec, NodeId,
+    OpenError, RailId, RailInfo, RailSet, Reaped, RxFrame, SubmitError, TxFrame,
+};
+
+/// How to open a channel.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Which carrier.
+    pub links: LinkSpec,
+    /// Frames of 4 KiB in the transmit pool.
+    pub transmit_frames: usize,
+    /// The simulated node to be on; `None`: what the environment says (see [`sim::Placement`](crate::sim::Placement)).
+    pub node: Option<NodeId>,
+}
+
+impl OpenOptions {
+    /// The defaults for a carrier: 1024 transmit frames, placed by the environment.
+    #[must_use]
+    pub fn new(links: LinkSpec) -> OpenOptions {
+        OpenOptions { links, transmit_frames: 1024, node: None }
+    }
+
+    /// Opens the channel.
+    ///
+    /// # Errors
+    /// Each says what happened and what to do: see [`OpenError`].
+    pub fn open(&self) -> Result<Channel, OpenError> {
+        match &self.links {
+            LinkSpec::Auto => Err(OpenError::NoDevice),
+            LinkSpec::SimProfile(_) | LinkSpec::SimFile(_) => SimChannel::open(self).map(Channel::Sim),
+        }
+    }
+}
+
+/// An open channel. The driver calls it for every frame, so the carriers stand side by side in an enum and
+/// the compiler sees through each call.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Channel {
+    /// A simulated cable.
+    Sim(SimChannel),
+}
+
+impl Carrier for Channel {
+    #[inline]
+    fn address(&self) -> Address {
+        match self {
+            Channel::Sim(channel) => channel.address(),
+        }
+    }
+
+    #[inline]
+    fn incarnation(&self) -> u64 {
+        match self {
+            Channel::Sim(channel) => channel.incarnation(),
+        }
+    }
+
+    #[inline]
+    fn fabric(&self) -> FabricId {
+        match self {
+            Channel::Sim(channel) => channel.fabric(),
+        }
+    }
+
+    #[inline]
+    fn rails(&self) -> &[RailInfo] {
+        match self {
+            Channel::Sim(channel) => channel.rails(),
+        }
+    }
+
+    #[inline]
+    fn rails_to(&self, node: NodeId) -> RailSet {
+        match self {
+            Channel::Sim(channel) => channel.rails_to(node),
+        }
+    }
+
+    #[inline]
+    fn limits(&self) -> Limits {
+        match self {
+            Channel::Sim(channel) => channel.limits(),
+        }
+    }
+
+    #[inline]
+    fn now_ns(&self) -> u64 {
+        match self {
+            Channel::Sim(channel) => channel.now_ns(),
+        }
+    }
+
+    #[inline]
+    fn alloc(&mut self) -> Option<TxFrame> {
+        match self {
+            Channel::Sim(channel) => channel.alloc(),
+        }
+    }
+
+    #[inline]
+    fn free(&mut self, frame: TxFrame) {
+        match self {
+            Channel::Sim(channel) => channel.free(frame),
+        }
+    }
+
+    #[inline]
+    fn abandon(&mut self, frame: TxFrame, dst: Address) {
+        match self {
+            Channel::Sim(channel) => channel.abandon(frame, dst),
+        }
+    }
+
+    #[inline]
+    fn payload_mut(&mut self, frame: TxFrame) -> *mut u8 {
+        match self {
+            Channel::Sim(channel) => channel.payload_mut(frame),
+        }
+    }
+
+    #[inline]
+    fn cost_ns(&self, now_ns: u64, rail: RailId, len_bytes: usize) -> Option<u64> {
+        match self {
+            Channel::Sim(channel) => channel.cost_ns(now_ns, rail, len_bytes),
+        }
+    }
+
+    #[inline]
+    fn submit(
+        &mut self,
+        now_ns: u64,
+        rail: RailId,
+        dst: Address,
+        header: &[u8; HEADER_LEN],
+        frame: TxFrame,
+        payload_len: usize,
+    ) -> Result<(), SubmitError> {
+        match self {
+            Channel::Sim(channel) => channel.submit(now_ns, rail, dst, header, frame, payload_len),
+        }
+    }
+
+    #[inline]
+    fn submit_control(
+        &mut self,
+        now_ns: u64,
+        rail: RailId,
+        dst: Address,
+        header: &[u8; HEADER_LEN],
+        payload: &[u8],
+    ) -> Result<(), SubmitError> {
+        match self {
+            Channel::Sim(channel) => channel.submit_control(now_ns, rail, dst, header, payload),
+        }
+    }
+
+    #[inline]
+    fn reap(&mut self, now_ns: u64) -> Option<Reaped> {
+        match self {
+            Channel::Sim(channel) => channel.reap(now_ns),
+        }
+    }
+
+    #[inline]
+    fn payload(&self, frame: RxFrame) -> *const u8 {
+        match self {
+            Channel::Sim(channel) => channel.payload(frame),
+        }
+    }
+
+    #[inline]
+    fn copy_control(&self, frame: RxFrame, len_bytes: usize, out: &mut [u8; 64]) -> usize {
+        match self {
+            Channel::Sim(channel) => channel.copy_control(frame, len_bytes, out),
+        }
+    }
+
+    #[inline]
+    fn release(&mut self, frame: RxFrame) {
+        match self {
+            Channel::Sim(channel) => channel.release(frame),
+        }
+    }
+
+    #[inline]
+    fn event_fd(&self) -> RawFd {
+        match self {
+            Channel::Sim(channel) => channel.event_fd(),
+        }
+    }
+
+    #[inline]
+    fn arm(&mut self, deadline_ns: Option<u64>) -> ArmResult {
+        match self {
+            Channel::Sim(channel) => channel.arm(deadline_ns),
+        }
+    }
+
+    #[inline]
+    fn disarm(&mut self) {
+        match self {
+            Channel::Sim(channel) => channel.disarm(),
+        }
+    }
+
+    #[inline]
+    fn poll_event(&mut self, now_ns: u64) -> Option<LinkEvent> {
+        match self {
+            Channel::Sim(channel) => channel.poll_event(now_ns),
+        }
+    }
+
+    #[inline]
+    fn counters(&self) -> Counters {
+        match self {
+            Channel::Sim(channel) => channel.counters(),
+        }
+    }
+
+    #[inline]
+    fn publish(&mut self, slot: usize, stats: Option<&ConnectionStats>) {
+        match self {
+            Channel::Sim(channel) => channel.publish(slot, stats),
+        }
+    }
+}

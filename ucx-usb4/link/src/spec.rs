@@ -1,0 +1,69 @@
+//! The links setting: which carrier to open.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::OpenError;
+use crate::sim::Profile;
+
+/// The value of `UCX_USB4_LINKS`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum LinkSpec {
+    /// The kernel's rings, `/dev/usb4dma`.
+    #[default]
+    Auto,
+    /// `sim:PROFILE`: a simulated cable that is built in.
+    SimProfile(Profile),
+    /// `sim:/path/to/fabric.toml`: a simulated fabric that a file describes.
+    SimFile(PathBuf),
+}
+
+impl FromStr for LinkSpec {
+    type Err = OpenError;
+
+    /// Parses `auto`, `sim:PROFILE` or `sim:PATH`. A word with a slash or ending in `.toml` is a path.
+    ///
+    /// # Errors
+    /// [`OpenError::BadSpec`] for another form, [`OpenError::UnknownProfile`] for a profile that does not exist.
+    fn from_str(text: &str) -> Result<Self, OpenError> {
+        let text = text.trim();
+        if text.is_empty() || text == "auto" {
+            return Ok(LinkSpec::Auto);
+        }
+        match text.strip_prefix("sim:") {
+            Some(path) if path.contains('/') || path.ends_with(".toml") => Ok(LinkSpec::SimFile(path.into())),
+            Some(name) => Profile::from_name(name)
+                .map(LinkSpec::SimProfile)
+                .ok_or_else(|| OpenError::UnknownProfile(name.to_owned())),
+            None => Err(OpenError::BadSpec(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_understood() {
+        assert_eq!("auto".parse::<LinkSpec>().unwrap(), LinkSpec::Auto);
+        assert_eq!("".parse::<LinkSpec>().unwrap(), LinkSpec::Auto);
+        assert_eq!("sim:strix-halo".parse::<LinkSpec>().unwrap(), LinkSpec::SimProfile(Profile::StrixHalo));
+        assert_eq!("sim:three.toml".parse::<LinkSpec>().unwrap(), LinkSpec::SimFile("three.toml".into()));
+        assert_eq!("sim:/tmp/x".parse::<LinkSpec>().unwrap(), LinkSpec::SimFile("/tmp/x".into()));
+    }
+
+    #[test]
+    fn an_unknown_profile_gets_the_list() {
+        let message = "sim:strix".parse::<LinkSpec>().unwrap_err().to_string();
+        for profile in Profile::all() {
+            assert!(message.contains(profile.name()), "{message}");
+        }
+    }
+
+    #[test]
+    fn another_form_gets_the_forms() {
+        let message = "usb4".parse::<LinkSpec>().unwrap_err().to_string();
+        assert!(message.contains("sim:PROFILE") && message.contains("auto"), "{message}");
+    }
+}
