@@ -1,0 +1,114 @@
+//! UCX 1.22: `iface_query_v2` is back in front, endpoints gain `ep_put_sgl_zcopy`, memory domains required memory flags.
+
+use std::ffi::c_char;
+
+use super::config::{ENTRY_56, Entry56, FIELD_88, Field88, table};
+use super::tables::{Tables, leak};
+use super::v1_14::md_query_v2;
+use super::v1_15::two_invalidate_flags;
+use super::v1_16::{Component, component};
+use super::v1_21::{MdOps, md_ops};
+use super::{Id, Release, Sizes, layout, v1_13};
+use crate::adapt::*;
+use crate::detect::Symbols;
+use crate::public::*;
+use crate::transport::Transport;
+
+pub(super) static RELEASE: Release = Release {
+    id: Id::V1_22,
+    name: "1.22",
+    minor: 22,
+    has_inter_node: true,
+    sizes: Sizes { component: 232, tl: 104, field: 88 },
+    present: &[
+        c"uct_iface_base_query_v2",
+        c"uct_ep_put_sgl_zcopy",
+        c"uct_md_mem_elem_pack",
+        c"ucs_config_doc_nop",
+        c"uct_base_rkey_compare",
+    ],
+    absent: &[c"uct_iface_mem_element_pack"],
+    layouts: &[FIELD_88, ENTRY_56, LAYOUTS],
+};
+
+/// `uct_iface_internal_ops_t`: as long as 1.20's, but with other slots.
+#[repr(C)]
+struct InternalOps {
+    iface_query_v2: IfaceQueryV2,
+    iface_estimate_perf: EstimatePerf,
+    iface_vfs_refresh: Unfilled,
+    ep_query: Unfilled,
+    ep_invalidate: EpInvalidate,
+    ep_connect_to_ep_v2: Unfilled,
+    iface_is_reachable_v2: IsReachableV2,
+    ep_is_connected: EpIsConnected,
+    ep_get_device_ep: Unfilled,
+    ep_put_sgl_zcopy: Unfilled,
+}
+
+/// `uct_md_attr_v2_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct MdAttr {
+    field_mask: u64,
+    max_alloc: u64,
+    max_reg: usize,
+    flags: u64,
+    reg_mem_types: u64,
+    reg_nonblock_mem_types: u64,
+    cache_mem_types: u64,
+    gva_mem_types: u64,
+    detect_mem_types: u64,
+    alloc_mem_types: u64,
+    access_mem_types: u64,
+    dmabuf_mem_types: u64,
+    reg_cost: ucs_linear_func_t,
+    component_name: [c_char; 16],
+    rkey_packed_size: usize,
+    local_cpus: [u64; 16],
+    exported_mkey_packed_size: usize,
+    global_id: [c_char; 256],
+    reg_alignment: usize,
+    required_mem_flags: u8,
+}
+
+layout! {
+    LAYOUTS:
+    Component<RkeyUnpack> = "uct_component_t", 232 { rkey_unpack @ 40, md_config @ 72, tl_list @ 184, list @ 200 }
+    v1_13::Tl<Entry56> = "uct_tl_t", 104 { }
+    MdOps<MdAttr> = "uct_md_ops_t", 96 {
+        close @ 0, query @ 8, mem_reg @ 40, mem_dereg @ 48, mem_query @ 56, mkey_pack @ 64, mem_attach @ 72,
+        detect_memory_type @ 80, mem_elem_pack @ 88
+    }
+    InternalOps = "uct_iface_internal_ops_t", 80 {
+        iface_query_v2 @ 0, iface_estimate_perf @ 8, iface_vfs_refresh @ 16, ep_query @ 24, ep_invalidate @ 32,
+        ep_connect_to_ep_v2 @ 40, iface_is_reachable_v2 @ 48, ep_is_connected @ 56, ep_get_device_ep @ 64, ep_put_sgl_zcopy @ 72
+    }
+    MdAttr = "uct_md_attr_v2_t", 544 {
+        max_reg @ 16, flags @ 24, reg_mem_types @ 32, cache_mem_types @ 48, access_mem_types @ 80, reg_cost @ 96,
+        rkey_packed_size @ 128, local_cpus @ 136, reg_alignment @ 528, required_mem_flags @ 536
+    }
+}
+
+pub(super) fn build<T: Transport>(symbols: &Symbols) -> Tables {
+    let internal_ops = leak(InternalOps {
+        iface_query_v2: symbols.uct_iface_base_query_v2(),
+        iface_estimate_perf: uct_base_iface_estimate_perf,
+        iface_vfs_refresh: nothing,
+        ep_query: unsupported,
+        ep_invalidate: ep_invalidate::<T>,
+        ep_connect_to_ep_v2: unsupported,
+        iface_is_reachable_v2: is_reachable_v2::<T>,
+        ep_is_connected: ep_is_connected::<T>,
+        ep_get_device_ep: unsupported,
+        ep_put_sgl_zcopy: unsupported,
+    });
+    Tables {
+        component: component::<T, RkeyUnpack>(symbols, rkey_unpack::<T>).cast(),
+        tl: v1_13::tl::<T, Entry56>(table::<Field88>(T::FIELDS, symbols.ucs_config_doc_nop())).cast(),
+        md_ops: md_ops::<T, _>(md_query::<T>),
+        internal_ops: internal_ops.cast(),
+    }
+}
+
+md_query_v2!(MdAttr, two_invalidate_flags, reg_alignment);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What build.rs shows to bindgen: UCX's public UCT API, and nothing internal. */
+#include <ucs/type/status.h>
+#include <uct/api/uct.h>
+
+/* UCS_BIT() is a macro with an argument, which bindgen drops. An enumerator survives it, so each flag that src/public/flags.rs
+ * declares is repeated here and compared there at compile time. */
+enum header_flag {
+    HEADER_AM_SHORT         = UCT_IFACE_FLAG_AM_SHORT,
+    HEADER_AM_BCOPY         = UCT_IFACE_FLAG_AM_BCOPY,
+    HEADER_AM_ZCOPY         = UCT_IFACE_FLAG_AM_ZCOPY,
+    HEADER_PENDING          = UCT_IFACE_FLAG_PENDING,
+    HEADER_PUT_SHORT        = UCT_IFACE_FLAG_PUT_SHORT,
+    HEADER_PUT_BCOPY        = UCT_IFACE_FLAG_PUT_BCOPY,
+    HEADER_PUT_ZCOPY        = UCT_IFACE_FLAG_PUT_ZCOPY,
+    HEADER_GET_SHORT        = UCT_IFACE_FLAG_GET_SHORT,
+    HEADER_GET_BCOPY        = UCT_IFACE_FLAG_GET_BCOPY,
+    HEADER_GET_ZCOPY        = UCT_IFACE_FLAG_GET_ZCOPY,
+    HEADER_ATOMIC_CPU       = UCT_IFACE_FLAG_ATOMIC_CPU,
+    HEADER_ATOMIC_DEVICE    = UCT_IFACE_FLAG_ATOMIC_DEVICE,
+    HEADER_AM_DUP           = UCT_IFACE_FLAG_AM_DUP,
+    HEADER_PEER_FAILURE     = UCT_IFACE_FLAG_ERRHANDLE_PEER_FAILURE,
+    HEADER_EP_CHECK         = UCT_IFACE_FLAG_EP_CHECK,
+    HEADER_CONNECT_TO_IFACE = UCT_IFACE_FLAG_CONNECT_TO_IFACE,
+    HEADER_CONNECT_TO_EP    = UCT_IFACE_FLAG_CONNECT_TO_EP,
+    HEADER_CB_SYNC          = UCT_IFACE_FLAG_CB_SYNC,
+    HEADER_CB_ASYNC         = UCT_IFACE_FLAG_CB_ASYNC,
+    HEADER_EP_KEEPALIVE     = UCT_IFACE_FLAG_EP_KEEPALIVE,
+    HEADER_EVENT_SEND_COMP  = UCT_IFACE_FLAG_EVENT_SEND_COMP,
+    HEADER_EVENT_RECV       = UCT_IFACE_FLAG_EVENT_RECV,
+    HEADER_EVENT_RECV_SIG   = UCT_IFACE_FLAG_EVENT_RECV_SIG,
+    HEADER_EVENT_FD         = UCT_IFACE_FLAG_EVENT_FD,
+    HEADER_EVENT_ASYNC_CB   = UCT_IFACE_FLAG_EVENT_ASYNC_CB
+};
