@@ -1,0 +1,105 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
+
+use crate::bench::{self, Benchmark};
+use crate::{compare, job, options, report};
+
+/// Parses the arguments and does what they say.
+pub(crate) fn main() -> ExitCode {
+    let arguments = options::attach_optional_values(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()));
+    if let Some(name) = arguments.get(1).filter(|name| is_unknown(name)) {
+        return job::usage_error(&unknown_benchmark(name));
+    }
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return clap_message(&error),
+    };
+    match matches.subcommand() {
+        Some(("list", _)) => list(),
+        Some(("compare", matches)) => compare::main(matches),
+        Some((name, matches)) => run(name, matches),
+        None => unreachable!("clap requires a subcommand"),
+    }
+}
+
+/// The whole command line, for parsing, `--help` and the man page.
+pub(crate) fn command() -> Command {
+    Command::new("osu-bench")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("The OSU micro-benchmarks in Rust, side by side over several UCX transports")
+        .long_about(
+            "The OSU micro-benchmarks in Rust: same names, options, output and measuring method.\n\n\
+             Under mpirun each subcommand is one benchmark: `mpirun -n 2 osu-bench latency` measures and prints what \
+             `mpirun -n 2 osu_latency` does. `osu-bench compare` starts mpirun itself and puts several transports side by \
+             side. Each benchmark's --help says what its numbers mean.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(Command::new("list").about("List the benchmarks"))
+        .subcommand(compare::command())
+        .subcommands(bench::all().into_iter().map(benchmark_command))
+}
+
+fn benchmark_command(benchmark: &'static Benchmark) -> Command {
+    Command::new(benchmark.name)
+        .alias(format!("osu_{}", benchmark.name))
+        .about(benchmark.about)
+        .long_about(format!("{}.\n\n{}", benchmark.about, benchmark.meaning))
+        .disable_version_flag(true)
+        .version(format!("{} v{}", benchmark.title, report::OSU_RELEASE))
+        .arg(
+            clap::Arg::new("version")
+                .short('v')
+                .long("version")
+                .action(clap::ArgAction::Version)
+                .help("Print the title and the OSU release whose method this is"),
+        )
+        .args(options::arguments(benchmark.options))
+}
+
+fn run(name: &str, matches: &ArgMatches) -> ExitCode {
+    match bench::find(name) {
+        Some(benchmark) => job::run(benchmark, matches),
+        None => job::usage_error(&unknown_benchmark(name)),
+    }
+}
+
+fn list() -> ExitCode {
+    for benchmark in bench::all() {
+        println!("{:<24}{}", benchmark.name, benchmark.about);
+    }
+    ExitCode::SUCCESS
+}
+
+fn is_unknown(name: &str) -> bool {
+    let commands = ["list", "compare", "help"];
+    !name.starts_with('-') && !commands.contains(&name) && bench::find(name).is_none()
+}
+
+/// One line: the nearest name, then all of them.
+pub(crate) fn unknown_benchmark(name: &str) -> String {
+    let nearest = bench::nearest(name).map_or_else(String::new, |near| format!(" Did you mean {near}?"));
+    let names: Vec<&str> = bench::all().iter().map(|benchmark| benchmark.name).collect();
+    format!("there is no benchmark {name}.{nearest} The benchmarks are: {}", names.join(", "))
+}
+
+/// clap's help goes out as it is; its errors become one line of rank 0.
+fn clap_message(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        if job::speaks() {
+            let _ = error.print();
+        }
+        let asked = error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        return if asked || !job::speaks() { ExitCode::SUCCESS } else { ExitCode::from(2) };
+    }
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    job::usage_error(&format!("{first}; --help lists what is taken"))
+}
