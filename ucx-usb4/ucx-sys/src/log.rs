@@ -66,7 +66,7 @@ fn shown_level() -> c_int {
 }
 
 /// `UCS_LOG_LEVEL_*`, the same in all supported releases.
-fn ucs_level(level: Level) -> c_int {
+pub(crate) fn ucs_level(level: Level) -> c_int {
     match level {
         Level::Error => 1,
         Level::Warn => 2,

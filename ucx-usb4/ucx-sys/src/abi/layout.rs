@@ -16,17 +16,17 @@ pub(crate) struct Layout {
 /// the size, the C type may be longer.
 macro_rules! layout {
     ($(#[$meta:meta])* $vis:vis $name:ident:
-     $($type:ty = $c_type:literal, $($head:ident)? $size:literal { $($field:ident @ $offset:literal),* $(,)? })*) => {
+     $($type:ty = $c_type:literal, $($head:ident)? $size:literal { $($($field:ident).+ @ $offset:literal),* $(,)? })*) => {
         $(const _: () = {
             assert!(size_of::<$type>() == $size);
-            $(assert!(std::mem::offset_of!($type, $field) == $offset);)*
+            $(assert!(std::mem::offset_of!($type, $($field).+) == $offset);)*
         };)*
         $(#[$meta])*
         #[cfg_attr(not(test), allow(dead_code))]
         $vis const $name: &[$crate::abi::Layout] = &[$($crate::abi::Layout {
             c_type: $c_type,
             size: $crate::abi::layout!(@size $($head)? $size),
-            fields: &[$((stringify!($field), $offset)),*],
+            fields: &[$((stringify!($($field).+), $offset)),*],
         }),*];
     };
     (@size head $size:literal) => { None };

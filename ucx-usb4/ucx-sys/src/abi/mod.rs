@@ -6,6 +6,8 @@
 pub(crate) mod config;
 mod layout;
 pub(crate) mod params;
+#[cfg(test)]
+mod source_trees;
 mod tables;
 mod v1_13;
 mod v1_14;

@@ -148,3 +148,28 @@ impl MkeyPackParams {
         if self.field_mask & field::MKEY_FLAGS != 0 { self.flags } else { 0 }
     }
 }
+
+#[cfg(test)]
+pub(super) use tests::LAYOUTS_1_16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::layout;
+
+    layout! {
+        /// As they are from 1.16 on, the first release to have them all.
+        pub(in crate::abi) LAYOUTS_1_16:
+        ReachableParams = "uct_iface_is_reachable_params_t", head 48 {
+            field_mask @ 0, device_addr @ 8, iface_addr @ 16, info_string @ 24, info_string_length @ 32, scope @ 40
+        }
+        AddressParams = "uct_ep_is_connected_params_t", head 32 {
+            field_mask @ 0, device_addr @ 8, iface_addr @ 16, ep_addr @ 24
+        }
+        MemRegParams = "uct_md_mem_reg_params_t", head 32 {
+            field_mask @ 0, flags @ 8, dmabuf_fd @ 16, dmabuf_offset @ 24
+        }
+        MemDeregParams = "uct_md_mem_dereg_params_t", 32 { field_mask @ 0, flags @ 8, memh @ 16, comp @ 24 }
+        MkeyPackParams = "uct_md_mkey_pack_params_t", 16 { field_mask @ 0, flags @ 8 }
+    }
+}

@@ -73,9 +73,19 @@ struct InternalOps {
     ep_invalidate: EpInvalidateFlags,
 }
 
-/// `uct_md_attr_t`; its first member `cap` is laid open here.
+/// `uct_md_attr_t`.
 #[repr(C)]
 struct MdAttr {
+    cap: MdCap,
+    reg_cost: ucs_linear_func_t,
+    component_name: [c_char; 16],
+    rkey_packed_size: usize,
+    local_cpus: [u64; 16],
+}
+
+/// `uct_md_attr_t::cap`.
+#[repr(C)]
+struct MdCap {
     max_alloc: u64,
     max_reg: usize,
     flags: u64,
@@ -83,10 +93,6 @@ struct MdAttr {
     detect_mem_types: u64,
     alloc_mem_types: u64,
     access_mem_types: u64,
-    reg_cost: ucs_linear_func_t,
-    component_name: [c_char; 16],
-    rkey_packed_size: usize,
-    local_cpus: [u64; 16],
 }
 
 layout! {
@@ -103,7 +109,9 @@ layout! {
     InternalOps = "uct_iface_internal_ops_t", 32 {
         iface_estimate_perf @ 0, iface_vfs_refresh @ 8, ep_query @ 16, ep_invalidate @ 24
     }
-    MdAttr = "uct_md_attr_t", 224 { reg_cost @ 56, component_name @ 72, rkey_packed_size @ 88, local_cpus @ 96 }
+    MdAttr = "uct_md_attr_t", 224 {
+        cap.max_alloc @ 0, cap.max_reg @ 8, cap.flags @ 16, cap.reg_mem_types @ 24, cap.detect_mem_types @ 32,
+        cap.alloc_mem_types @ 40, cap.access_mem_types @ 48, reg_cost @ 56, component_name @ 72, rkey_packed_size @ 88, local_cpus @ 96 }
 }
 
 /// Where the links are that tie UCX's tcp component together.
@@ -178,7 +186,7 @@ pub(super) fn tl<T: Transport, E: EntryShape>(table: *const c_void) -> *mut Tl<E
 unsafe extern "C" fn md_query<T: Transport>(md: *mut uct_md_t, attr: *mut MdAttr) -> ucs_status_t {
     // SAFETY: UCX asks an open memory domain.
     let caps = unsafe { T::md_caps(md) };
-    let value = MdAttr {
+    let cap = MdCap {
         max_alloc: 0,
         max_reg: caps.max_reg_bytes,
         flags: one_invalidate_flag(caps.flags),
@@ -186,6 +194,9 @@ unsafe extern "C" fn md_query<T: Transport>(md: *mut uct_md_t, attr: *mut MdAttr
         detect_mem_types: 0,
         alloc_mem_types: 0,
         access_mem_types: caps.access_mem_types,
+    };
+    let value = MdAttr {
+        cap,
         reg_cost: caps.reg_cost,
         component_name: [0; 16], // UCX fills it in
         rkey_packed_size: caps.rkey_packed_size,

@@ -116,10 +116,13 @@ pub(super) fn build<T: Transport>() -> Tables {
 
 md_query_v2!(MdAttr, two_invalidate_flags);
 
+/// `UCT_MD_FLAG_INVALIDATE_RMA`.
+pub(super) const INVALIDATE_RMA: u64 = 1 << 11;
+/// `UCT_MD_FLAG_INVALIDATE_AMO`.
+pub(super) const INVALIDATE_AMO: u64 = 1 << 12;
+
 /// `UCT_MD_FLAG_*` from 1.15 on, `uct_md_flags_v2_t` included.
 pub(super) fn two_invalidate_flags(flags: MdFlags) -> u64 {
-    const INVALIDATE_RMA: u64 = 1 << 11;
-    const INVALIDATE_AMO: u64 = 1 << 12;
     let mut bits = registration_flags(flags);
     if flags.contains(MdFlags::INVALIDATE_RMA) {
         bits |= INVALIDATE_RMA;

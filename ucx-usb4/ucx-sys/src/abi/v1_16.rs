@@ -24,9 +24,14 @@ pub(super) static RELEASE: Release = Release {
     layouts: &[FIELD_80, ENTRY_56, LAYOUTS],
 };
 
+/// The two function pointers that `rkey_unpack` may be. A bound, since the type of a function itself takes no room.
+pub(super) trait UnpackSlot {}
+impl UnpackSlot for RkeyUnpackV1 {}
+impl UnpackSlot for RkeyUnpack {}
+
 /// `uct_component_t` from 1.16 on; `rkey_unpack` has more parameters from 1.19 on.
 #[repr(C)]
-pub(super) struct Component<U = RkeyUnpackV1> {
+pub(super) struct Component<U: UnpackSlot = RkeyUnpackV1> {
     pub(super) name: [c_char; 16],
     pub(super) query_md_resources: QueryMdResources,
     pub(super) md_open: MdOpen,
@@ -127,14 +132,14 @@ pub(super) const TCP_PROBE: TcpProbe = TcpProbe {
 
 pub(super) fn build<T: Transport>(symbols: &Symbols) -> Tables {
     Tables {
-        component: component::<T, _>(symbols, rkey_unpack_v1::<T>).cast(),
+        component: component::<T, RkeyUnpackV1>(symbols, rkey_unpack_v1::<T>).cast(),
         tl: v1_13::tl::<T, Entry56>(table::<Field80>(T::FIELDS, ())).cast(),
         md_ops: md_ops::<T, _>(md_query::<T>),
         internal_ops: internal_ops::<T>(),
     }
 }
 
-pub(super) fn component<T: Transport, U>(symbols: &Symbols, rkey_unpack: U) -> *mut Component<U> {
+pub(super) fn component<T: Transport, U: UnpackSlot>(symbols: &Symbols, rkey_unpack: U) -> *mut Component<U> {
     let component = leak(Component {
         name: short_name(T::NAME),
         query_md_resources: uct_md_query_single_md_resource,

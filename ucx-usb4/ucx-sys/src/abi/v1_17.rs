@@ -4,7 +4,7 @@ use super::config::{ENTRY_56, Entry56, FIELD_88, Field88, table};
 use super::tables::Tables;
 use super::v1_16::{self, component, internal_ops, md_ops, md_query};
 use super::{Id, Release, Sizes, v1_13};
-use crate::adapt::rkey_unpack_v1;
+use crate::adapt::{RkeyUnpackV1, rkey_unpack_v1};
 use crate::detect::Symbols;
 use crate::transport::Transport;
 
@@ -21,7 +21,7 @@ pub(super) static RELEASE: Release = Release {
 
 pub(super) fn build<T: Transport>(symbols: &Symbols) -> Tables {
     Tables {
-        component: component::<T, _>(symbols, rkey_unpack_v1::<T>).cast(),
+        component: component::<T, RkeyUnpackV1>(symbols, rkey_unpack_v1::<T>).cast(),
         tl: v1_13::tl::<T, Entry56>(table::<Field88>(T::FIELDS, symbols.ucs_config_doc_nop())).cast(),
         md_ops: md_ops::<T, _>(md_query::<T>),
         internal_ops: internal_ops::<T>(),

@@ -8,7 +8,7 @@ use super::v1_14::md_query_v2;
 use super::v1_15::two_invalidate_flags;
 use super::v1_16::{Component, InternalOps, MdOps, component, internal_ops, md_ops};
 use super::{Id, Release, Sizes, layout, v1_13};
-use crate::adapt::rkey_unpack_v1;
+use crate::adapt::{RkeyUnpackV1, rkey_unpack_v1};
 use crate::detect::Symbols;
 use crate::public::*;
 use crate::transport::Transport;
@@ -63,7 +63,7 @@ layout! {
 
 pub(super) fn build<T: Transport>(symbols: &Symbols) -> Tables {
     Tables {
-        component: component::<T, _>(symbols, rkey_unpack_v1::<T>).cast(),
+        component: component::<T, RkeyUnpackV1>(symbols, rkey_unpack_v1::<T>).cast(),
         tl: v1_13::tl::<T, Entry56>(table::<Field88>(T::FIELDS, symbols.ucs_config_doc_nop())).cast(),
         md_ops: md_ops::<T, _>(md_query::<T>),
         internal_ops: internal_ops::<T>(),
