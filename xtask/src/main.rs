@@ -1,2 +1,83 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: build, test and demonstrate ucx-usb4.
+#![forbid(unsafe_code)]
+
+mod counts;
+mod demo;
+mod lint;
+mod mpi4py;
+mod packages;
+mod soak;
+mod stage;
+mod suites;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xshell::Shell;
+
+/// Build, test and demonstrate ucx-usb4.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// The tasks.
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Latency, bandwidth and allreduce of two ranks over the simulated cable, beside tcp and shared memory
+    ///
+    /// Installs what is missing through apt, builds in release, and ends with the tables and with the counters that prove that
+    /// usb4 carried the bytes.
+    Demo(demo::Options),
+
+    /// All checks and tests: format, lints, unit, property and simulator tests, MPI tests
+    ///
+    /// Installs what is missing through apt. This is what CI runs.
+    Test(suites::Options),
+
+    /// Build in release and stage target/usb4: bin/, lib/ucx-usb4/
+    Build,
+
+    /// Install the Debian packages that building and testing need
+    Install,
+
+    /// Format all sources
+    Fmt {
+        /// Change nothing, fail if something would change
+        #[arg(long)]
+        check: bool,
+    },
+
+    /// Clippy with warnings as errors, and the repository's own rules
+    Lint,
+
+    /// Run the protocol simulator with new seeds
+    Soak(soak::Options),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    let shell = Shell::new()?;
+    shell.change_dir(workspace::root());
+    match task {
+        Task::Demo(options) => demo::run(&shell, &options),
+        Task::Test(options) => suites::run(&shell, &options),
+        Task::Build => stage::build(&shell).map(drop),
+        Task::Install => packages::install(&shell, &[packages::BUILD, packages::TEST]),
+        Task::Fmt { check } => lint::format(&shell, check),
+        Task::Lint => lint::lint(&shell),
+        Task::Soak(options) => soak::run(&shell, &options),
+    }
+}

@@ -1,0 +1,134 @@
+//! The system packages that building and testing need: looks for what they bring, and installs what is missing.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use xshell::{Shell, cmd};
+
+use crate::workspace::has_program;
+
+/// A Debian package, what it is for, and how to see that it is there (or that another system has the same).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Package {
+    name: &'static str,
+    why: &'static str,
+    probe: Probe,
+}
+
+/// What a package brings.
+#[derive(Clone, Copy, Debug)]
+enum Probe {
+    /// One of these programs.
+    Program(&'static [&'static str]),
+    /// A header in the compiler's usual folders.
+    Header(&'static str),
+    /// A folder that holds a file whose name starts so, below one of the library folders.
+    Library(&'static str),
+    /// A module of Debian's own Python.
+    Python(&'static str),
+}
+
+/// What the build needs.
+pub(crate) const BUILD: &[Package] = &[
+    Package { name: "libucx-dev", why: "UCX: library and headers", probe: Probe::Header("uct/api/uct.h") },
+    Package { name: "ucx-utils", why: "ucx_info and ucx_perftest", probe: Probe::Program(&["ucx_info"]) },
+    Package { name: "openmpi-bin", why: "mpirun", probe: Probe::Program(&["mpirun.openmpi", "mpirun"]) },
+    Package {
+        name: "libopenmpi-dev",
+        why: "mpicc, for the benchmarks",
+        probe: Probe::Program(&["mpicc.openmpi", "mpicc"]),
+    },
+    Package { name: "libclang-dev", why: "bindgen reads C headers with it", probe: Probe::Library("libclang") },
+    Package { name: "pkg-config", why: "finds UCX", probe: Probe::Program(&["pkg-config"]) },
+];
+
+/// What the tests need beside that.
+pub(crate) const TEST: &[Package] = &[
+    Package { name: "mpich", why: "the second MPI of the tests", probe: Probe::Program(&["mpirun.mpich"]) },
+    Package { name: "libmpich-dev", why: "its mpicc", probe: Probe::Program(&["mpicc.mpich"]) },
+];
+
+/// What mpi4py's suite needs beside that.
+pub(crate) const MPI4PY: &[Package] = &[
+    Package { name: "python3-mpi4py", why: "MPI for Python", probe: Probe::Python("mpi4py") },
+    Package { name: "python3-pip", why: "fetches mpi4py's test suite", probe: Probe::Python("pip") },
+    Package {
+        name: "python3-setuptools",
+        why: "pip reads source packages with it",
+        probe: Probe::Python("setuptools"),
+    },
+];
+
+/// Installs those of the packages that are missing.
+pub(crate) fn install(shell: &Shell, lists: &[&[Package]]) -> anyhow::Result<()> {
+    let missing: Vec<Package> = lists.concat().into_iter().filter(|package| !is_there(package.probe)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("These are missing and will be installed through apt:");
+    for Package { name, why, .. } in &missing {
+        eprintln!("  {name:20} {why}");
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let list = names.join(" ");
+    if !has_program("apt-get") {
+        bail!(
+            "there is no apt-get on this system; install what Debian calls {list} with your package manager, then run this again"
+        );
+    }
+    let sudo: &[&str] = match (rustix::process::geteuid().is_root(), has_program("sudo")) {
+        (true, _) => &[],
+        (false, true) => &["sudo"],
+        (false, false) => bail!("you are not root and there is no sudo; as root, run: apt-get install {list}"),
+    };
+    let environment = ["env", "DEBIAN_FRONTEND=noninteractive"];
+    let prefix: Vec<&str> = [sudo, &environment].concat();
+    let (program, rest) = prefix.split_first().context("the prefix holds env")?;
+    cmd!(shell, "{program} {rest...} apt-get update -q")
+        .run()
+        .context("apt-get update failed; is the network there?")?;
+    cmd!(shell, "{program} {rest...} apt-get install -q -y --no-install-recommends {names...}")
+        .run()
+        .with_context(|| format!("cannot install {list}; try it by hand: apt-get install {list}"))?;
+    match missing.iter().find(|package| !is_there(package.probe)) {
+        Some(package) => bail!("{} is installed, but what it is for is not found: {}", package.name, package.why),
+        None => Ok(()),
+    }
+}
+
+fn is_there(probe: Probe) -> bool {
+    match probe {
+        Probe::Program(names) => names.iter().any(|name| has_program(name)),
+        Probe::Header(path) => header_folders().any(|folder| folder.join(path).is_file()),
+        Probe::Library(start) => std::env::var_os("LIBCLANG_PATH").is_some() || library_is_there(start),
+        Probe::Python(module) => std::process::Command::new(PYTHON)
+            .args(["-c", &format!("import {module}")])
+            .stderr(std::process::Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success()),
+    }
+}
+
+/// The Python that Debian's packages are for, whatever else is in PATH.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
+
+/// Where the C compiler looks, and what the user adds.
+fn header_folders() -> impl Iterator<Item = std::path::PathBuf> {
+    let added = std::env::var_os("CPATH").unwrap_or_default();
+    let usual = ["/usr/include", "/usr/local/include"].map(Into::into);
+    std::env::split_paths(&added).collect::<Vec<_>>().into_iter().chain(usual)
+}
+
+/// Debian keeps libclang below /usr/lib/llvm-N/lib; others in /usr/lib64 or /usr/lib.
+fn library_is_there(start: &str) -> bool {
+    let holds = |folder: &Path| {
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        names.map(|entry| entry.file_name()).any(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with(&format!("{start}.so")) || (name.starts_with(&format!("{start}-")) && name.contains(".so"))
+        })
+    };
+    let versions = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path().join("lib"));
+    let usual = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(std::path::PathBuf::from);
+    versions.chain(usual).any(|folder| holds(&folder))
+}

@@ -1,0 +1,145 @@
+//! `cargo xtask test`: every check, in the order in which faults are cheapest to find.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::bail;
+use xshell::Shell;
+
+use crate::counts::{self, Counts};
+use crate::{lint, mpi4py, packages, stage, workspace};
+
+/// The crate whose tests start mpirun; it needs what `cargo xtask build` stages.
+const MPI_TESTS: &str = "mpi-tests";
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Also run mpi4py's own test suite over usb4
+    #[arg(long)]
+    full: bool,
+
+    /// Only this part
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+
+    /// Only tests whose name contains one of these
+    #[arg(last = true, value_name = "FILTER")]
+    filters: Vec<OsString>,
+}
+
+/// A part of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// rustfmt
+    Fmt,
+    /// Clippy and the repository's own rules
+    Lint,
+    /// Unit, property and simulator tests
+    Unit,
+    /// Jobs over the simulated cable, under Open MPI and MPICH
+    Mpi,
+    /// mpi4py's suite over usb4
+    Mpi4py,
+}
+
+impl Part {
+    fn title(self) -> &'static str {
+        match self {
+            Part::Fmt => "format",
+            Part::Lint => "lints",
+            Part::Unit => "unit, property and simulator tests",
+            Part::Mpi => "MPI tests",
+            Part::Mpi4py => "mpi4py's suite",
+        }
+    }
+}
+
+/// Runs them; stops at the first part that fails.
+pub(crate) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
+    let parts: Vec<Part> = match (options.only, options.full) {
+        (Some(part), _) => vec![part],
+        (None, false) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi],
+        (None, true) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Mpi4py],
+    };
+    let mut lists = vec![packages::BUILD, packages::TEST];
+    if parts.contains(&Part::Mpi4py) {
+        lists.push(packages::MPI4PY);
+    }
+    packages::install(shell, &lists)?;
+    let mut total = Counts::default();
+    for part in parts {
+        eprintln!("\n== {}\n", part.title());
+        let result = run_part(shell, part, &options.filters, &mut total);
+        if let Err(error) = result {
+            eprintln!("\n{total}");
+            return Err(error.context(format!("{} failed", part.title())));
+        }
+    }
+    eprintln!("\nall parts passed");
+    println!("{total}");
+    Ok(())
+}
+
+fn run_part(shell: &Shell, part: Part, filters: &[OsString], total: &mut Counts) -> anyhow::Result<()> {
+    match part {
+        Part::Fmt => lint::format(shell, true),
+        Part::Lint => lint::lint(shell),
+        Part::Unit => {
+            tests(&["--workspace", "--exclude", MPI_TESTS], &[], filters, total)?;
+            if filters.is_empty() { doc_tests(total) } else { Ok(()) }
+        }
+        Part::Mpi => {
+            let stage = stage::build(shell)?;
+            stage::build_for_mpich(shell, &stage)?;
+            let prefix = [("USB4_PREFIX", stage.prefix().as_os_str())];
+            tests(&["--package", MPI_TESTS], &prefix, filters, total)
+        }
+        Part::Mpi4py => {
+            let stage = stage::build(shell)?;
+            mpi4py::run(shell, &stage, total)
+        }
+    }
+}
+
+/// Runs tests with nextest where it is installed, else with cargo.
+fn tests(
+    selection: &[&str],
+    variables: &[(&str, &std::ffi::OsStr)],
+    filters: &[OsString],
+    total: &mut Counts,
+) -> anyhow::Result<()> {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(workspace::root()).envs(variables.iter().copied());
+    if has_nextest() {
+        command.args(["nextest", "run", "--locked", "--no-fail-fast"]).args(selection).args(filters);
+    } else {
+        command.args(["test", "--locked", "--no-fail-fast", "--tests"]).args(selection).args(["--"]).args(filters);
+        // Jobs of several polling ranks beside each other would only slow each other down.
+        if selection.contains(&MPI_TESTS) {
+            command.args(["--test-threads", "1"]);
+        }
+    }
+    let finished = counts::run(&mut command)?;
+    *total += finished.counts;
+    if !finished.success {
+        bail!("{}; see above", finished.counts);
+    }
+    Ok(())
+}
+
+/// Examples in the documentation, which nextest does not run.
+fn doc_tests(total: &mut Counts) -> anyhow::Result<()> {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(workspace::root()).args(["test", "--locked", "--doc", "--workspace", "--exclude", MPI_TESTS]);
+    let finished = counts::run(&mut command)?;
+    *total += finished.counts;
+    if !finished.success {
+        bail!("an example in the documentation does not work; see above");
+    }
+    Ok(())
+}
+
+fn has_nextest() -> bool {
+    Command::new(env!("CARGO")).args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success())
+}
