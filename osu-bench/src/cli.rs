@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
 use crate::bench::{self, Benchmark};
+use crate::job::Task;
 use crate::{compare, job, options, report};
 
 /// Parses the arguments and does what they say.
@@ -21,6 +22,7 @@ pub(crate) fn main() -> ExitCode {
     match matches.subcommand() {
         Some(("list", _)) => list(),
         Some(("compare", matches)) => compare::main(matches),
+        Some(("suite", matches)) => suite(matches),
         Some((name, matches)) => run(name, matches),
         None => unreachable!("clap requires a subcommand"),
     }
@@ -41,6 +43,7 @@ pub(crate) fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(Command::new("list").about("List the benchmarks"))
         .subcommand(compare::command())
+        .subcommand(suite_command())
         .subcommands(bench::all().into_iter().map(benchmark_command))
 }
 
@@ -61,22 +64,52 @@ fn benchmark_command(benchmark: &'static Benchmark) -> Command {
         .args(options::arguments(benchmark.options))
 }
 
+fn suite_command() -> Command {
+    Command::new("suite")
+        .about("Run several benchmarks, or all, one after the other in one job")
+        .long_about(
+            "Runs the named benchmarks, or all that fit the number of ranks, one after the other in one MPI job. Each takes those of \
+             the options that it knows. With -c this is a quick test of a transport: mpirun -n 2 osu-bench suite -c -i 5 -x 1 -m 4096",
+        )
+        .arg(clap::Arg::new("benchmarks").value_name("BENCH").num_args(0..).value_delimiter(',').help("Benchmarks [default: all]"))
+        .args(options::arguments(options::ALL_LETTERS))
+}
+
 fn run(name: &str, matches: &ArgMatches) -> ExitCode {
-    match bench::find(name) {
-        Some(benchmark) => job::run(benchmark, matches),
-        None => job::usage_error(&unknown_benchmark(name)),
+    let Some(benchmark) = bench::find(name) else { return job::usage_error(&unknown_benchmark(name)) };
+    run_tasks([benchmark], matches, false)
+}
+
+fn suite(matches: &ArgMatches) -> ExitCode {
+    let names: Vec<&String> = matches.get_many("benchmarks").unwrap_or_default().collect();
+    let mut benchmarks = Vec::new();
+    for name in &names {
+        match bench::find(name) {
+            Some(benchmark) => benchmarks.push(benchmark),
+            None => return job::usage_error(&unknown_benchmark(name)),
+        }
+    }
+    if names.is_empty() { run_tasks(bench::all(), matches, true) } else { run_tasks(benchmarks, matches, false) }
+}
+
+fn run_tasks(benchmarks: impl IntoIterator<Item = &'static Benchmark>, matches: &ArgMatches, skip: bool) -> ExitCode {
+    let tasks: Result<Vec<Task>, String> =
+        benchmarks.into_iter().map(|benchmark| Task::new(benchmark, matches)).collect();
+    match tasks {
+        Ok(tasks) => job::run(&tasks, skip),
+        Err(message) => job::usage_error(&message),
     }
 }
 
 fn list() -> ExitCode {
     for benchmark in bench::all() {
-        println!("{:<24}{}", benchmark.name, benchmark.about);
+        println!("{:<32}{}", benchmark.name, benchmark.about);
     }
     ExitCode::SUCCESS
 }
 
 fn is_unknown(name: &str) -> bool {
-    let commands = ["list", "compare", "help"];
+    let commands = ["list", "compare", "suite", "help"];
     !name.starts_with('-') && !commands.contains(&name) && bench::find(name).is_none()
 }
 

@@ -1,4 +1,4 @@
-//! One benchmark as one rank of an MPI job.
+//! Benchmarks as one rank of an MPI job.
 //!
 //! What goes wrong is said once, in one line, by rank 0, and only rank 0 ends with an exit code: mpirun adds its own lines for
 //! every failing rank, and those should not bury the one that counts.
@@ -7,9 +7,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
+use mpi::Threading;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::Communicator;
 use serde_json::{Map, Value, json};
 
-use crate::bench::{BenchError, Benchmark};
+use crate::bench::{BenchError, Benchmark, Run};
 use crate::measure::Context;
 use crate::mpi_raw::Comm;
 use crate::options::{self, Options};
@@ -36,37 +39,62 @@ pub(crate) fn usage_error(message: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Runs `benchmark` with parsed arguments.
-pub(crate) fn run(benchmark: &'static Benchmark, matches: &ArgMatches) -> ExitCode {
-    let options = match options::read(matches, benchmark.defaults) {
-        Ok(options) => options,
-        Err(error) => return usage_error(&format!("{}: {error}", benchmark.name)),
-    };
-    let before = Instant::now();
-    let Some(universe) = mpi::initialize() else {
-        return usage_error("MPI is already initialised in this process");
-    };
-    let init = before.elapsed();
-    let comm = Comm::new(universe.world());
-    let result = run_in(benchmark, &options, &comm, init);
-    let speaks = comm.rank() == 0;
-    drop(universe);
-    match result {
-        Err(error) if speaks => {
-            eprintln!("osu-bench: {error}");
-            ExitCode::FAILURE
+/// A benchmark and what the user asked of it.
+pub(crate) struct Task {
+    benchmark: &'static Benchmark,
+    options: Options,
+}
+
+impl Task {
+    /// Reads the options of `benchmark` from parsed arguments.
+    ///
+    /// # Errors
+    /// If they contradict each other or cannot be had: one line.
+    pub(crate) fn new(benchmark: &'static Benchmark, matches: &ArgMatches) -> Result<Task, String> {
+        match options::read(matches, benchmark.options, benchmark.defaults) {
+            Ok(options) => Ok(Task { benchmark, options }),
+            Err(error) => Err(format!("{}: {error}", benchmark.name)),
         }
-        _ => ExitCode::SUCCESS,
     }
 }
 
-fn run_in(benchmark: &'static Benchmark, options: &Options, comm: &Comm, init: Duration) -> Result<(), BenchError> {
-    benchmark.ranks.check(benchmark.name, comm.size())?;
-    let report = Report::new(options.format, comm.rank() == 0, about(benchmark, options, comm));
-    let mut context = Context { benchmark, comm, options, init, report };
-    let result = (benchmark.run)(&mut context);
-    context.report.finish();
-    result
+/// Starts MPI and runs `tasks` one after the other, whatever becomes of each. With `skip`, those that cannot run on this number of
+/// ranks are left out.
+pub(crate) fn run(tasks: &[Task], skip: bool) -> ExitCode {
+    let threads = tasks.iter().any(|task| matches!(task.benchmark.run, Run::Threads(_)));
+    let threading = if threads { Threading::Multiple } else { Threading::Single };
+    let before = Instant::now();
+    let Some((universe, _)) = mpi::initialize_with_threading(threading) else {
+        return usage_error("MPI is already initialised in this process");
+    };
+    let init = before.elapsed();
+    let errors = run_all(tasks, skip, universe.world(), init);
+    let speaks = universe.world().rank() == 0;
+    drop(universe);
+    if errors.is_empty() || !speaks {
+        return ExitCode::SUCCESS;
+    }
+    for error in errors {
+        eprintln!("osu-bench: {error}");
+    }
+    ExitCode::FAILURE
+}
+
+/// All handles of MPI are gone when this returns, so that it can be finalised. All ranks see the same errors.
+fn run_all(tasks: &[Task], skip: bool, world: SimpleCommunicator, init: Duration) -> Vec<BenchError> {
+    let comm = Comm::new(world);
+    let mut errors = Vec::new();
+    for Task { benchmark, options } in tasks {
+        if let Err(error) = benchmark.ranks.check(benchmark.name, comm.size()) {
+            errors.extend((!skip).then_some(error));
+            continue;
+        }
+        let report = Report::new(options.format, comm.rank() == 0, about(benchmark, options, &comm));
+        let mut context = Context { benchmark, comm: &comm, options, init, report };
+        errors.extend(benchmark.run.run(&mut context).err());
+        context.report.finish();
+    }
+    errors
 }
 
 fn about(benchmark: &Benchmark, options: &Options, comm: &Comm) -> Map<String, Value> {

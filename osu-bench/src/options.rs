@@ -7,11 +7,14 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use thiserror::Error;
 
-use crate::mpi_raw::Element;
+use crate::bench::Sync;
+use crate::mpi_raw::{Element, WindowKind};
 use crate::report::Format;
 
 /// Above this size OSU makes fewer iterations.
 pub(crate) const LARGE_MESSAGE_BYTES: usize = 8192;
+/// Every option that some benchmark takes.
+pub(crate) const ALL_LETTERS: &str = "mixWMtbpRwscufTz";
 /// OSU's default for -M.
 const MEMORY_LIMIT_BYTES: usize = 512 << 20;
 /// MPI counts elements in a C int.
@@ -28,6 +31,18 @@ pub(crate) struct Options {
     pub(crate) window: usize,
     /// -b: where the messages of a window lie.
     pub(crate) buffers: Buffers,
+    /// -t: MPI_Test calls during the computation beside a non-blocking collective.
+    pub(crate) test_calls: usize,
+    /// -t of latency_mt.
+    pub(crate) threads: Threads,
+    /// -w: how a window is made.
+    pub(crate) window_kind: WindowKind,
+    /// -s: synchronisation, if not the benchmark's own.
+    pub(crate) sync: Option<Sync>,
+    /// -p: pairs of mbw_mr, if not all.
+    pub(crate) pairs: Option<usize>,
+    /// -R: whether mbw_mr prints the message rate.
+    pub(crate) print_rate: bool,
     /// -M: memory that the buffers of one process may take.
     pub(crate) memory_limit_bytes: usize,
     /// -c: check every byte that arrives.
@@ -73,6 +88,15 @@ pub(crate) struct Iterations {
     pub(crate) warmup: usize,
 }
 
+/// -t of latency_mt: threads that call MPI at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Threads {
+    /// In rank 0.
+    pub(crate) senders: usize,
+    /// In rank 1.
+    pub(crate) receivers: usize,
+}
+
 /// -b: memory of the messages of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Buffers {
@@ -109,6 +133,9 @@ pub(crate) enum OptionsError {
         /// Its size.
         needed: usize,
     },
+    /// -t does not parse.
+    #[error("-t {0}: expected a number, or SEND:RECV with 1 to 128 threads each for latency_mt, for example -t 2:4")]
+    Threads(String),
     /// -z does not parse.
     #[error("-z{0}: expected percentiles from 1 to 99 with commas, five at most, for example -z50,90,99")]
     Percentiles(String),
@@ -206,6 +233,25 @@ pub(crate) fn arguments(letters: &str) -> Vec<Arg> {
                     .value_name("KIND")
                     .value_parser(PossibleValuesParser::new(["single", "multiple"]))
                     .help("One buffer for all messages of a window, or one for each [default: single]"),
+                't' => arg("num-test-calls").value_name("N").help(
+                    "Non-blocking collectives: MPI_Test calls during the computation [default: 0]; latency_mt: threads, RECV or \
+                     SEND:RECV [default: 1:2]",
+                ),
+                'w' => arg("win-options")
+                    .value_name("KIND")
+                    .value_parser(PossibleValuesParser::new(["create", "allocate", "dynamic"]))
+                    .ignore_case(true)
+                    .help("How the window is made [default: allocate]"),
+                's' => arg("sync-option")
+                    .value_name("SYNC")
+                    .value_parser(PossibleValuesParser::new(Sync::NAMES.map(|(name, _)| name)))
+                    .ignore_case(true)
+                    .help("How accesses are synchronised [default: flush; put_bibw: pscw]"),
+                'p' => positive(arg("num-pairs")).value_name("PAIRS").help("Pairs of ranks that take part [default: all]"),
+                'R' => arg("print-rate")
+                    .value_name("0|1")
+                    .value_parser(PossibleValuesParser::new(["0", "1"]))
+                    .help("Print the message rate [default: 1]"),
                 'M' => number(arg("mem-limit"))
                     .value_name("BYTES")
                     .help("Memory that the buffers of one process may take [default: 536870912]"),
@@ -247,11 +293,11 @@ pub(crate) fn arguments(letters: &str) -> Vec<Arg> {
     arguments
 }
 
-/// Reads what [`arguments`] parsed.
+/// Reads what [`arguments`] parsed, as far as a benchmark takes it; `osu-bench suite` parses more.
 ///
 /// # Errors
 /// If the values contradict each other or cannot be had.
-pub(crate) fn read(matches: &ArgMatches, defaults: Defaults) -> Result<Options, OptionsError> {
+pub(crate) fn read(matches: &ArgMatches, letters: &str, defaults: Defaults) -> Result<Options, OptionsError> {
     let flag = |name: &str| matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
     let number = |name: &str| matches.try_get_one::<usize>(name).ok().flatten().copied();
     let positive = |name: &str| matches.try_get_one::<u32>(name).ok().flatten().map(|&value| value as usize);
@@ -262,14 +308,16 @@ pub(crate) fn read(matches: &ArgMatches, defaults: Defaults) -> Result<Options, 
         iterations.timed = positive("iterations").unwrap_or(iterations.timed);
         iterations.warmup = number("warmup").unwrap_or(iterations.warmup);
     }
-    let elements = match text("type").map(|name| name.to_ascii_lowercase()).as_deref() {
+    let given_type = text("type").filter(|_| letters.contains('T'));
+    let elements = match given_type.map(|name| name.to_ascii_lowercase()).as_deref() {
         Some("all") => vec![Element::Char, Element::Int, Element::Float],
         Some("mpi_char") => vec![Element::Char],
         Some("mpi_int") => vec![Element::Int],
         Some("mpi_float") => vec![Element::Float],
         _ => vec![defaults.element],
     };
-    let sizes = text("message-size").map_or(Ok(defaults.sizes), |text| Sizes::parse(text, defaults.sizes))?;
+    let given_sizes = text("message-size").filter(|_| letters.contains('m'));
+    let sizes = given_sizes.map_or(Ok(defaults.sizes), |text| Sizes::parse(text, defaults.sizes))?;
     if let Some(element) = elements.iter().find(|element| sizes.iter(**element).next().is_none()) {
         return Err(OptionsError::SmallerThanElement {
             max: sizes.max_bytes,
@@ -277,7 +325,8 @@ pub(crate) fn read(matches: &ArgMatches, defaults: Defaults) -> Result<Options, 
             needed: element.size_bytes(),
         });
     }
-    let validate = flag("validation");
+    let validate = flag("validation") && letters.contains('c');
+    let (test_calls, threads) = test_calls_and_threads(text("num-test-calls"))?;
     Ok(Options {
         sizes,
         counts,
@@ -287,6 +336,18 @@ pub(crate) fn read(matches: &ArgMatches, defaults: Defaults) -> Result<Options, 
         } else {
             Buffers::Single
         },
+        test_calls,
+        threads,
+        window_kind: match text("win-options").map(|kind| kind.to_ascii_lowercase()).as_deref() {
+            Some("create") => WindowKind::Create,
+            Some("dynamic") => WindowKind::Dynamic,
+            _ => WindowKind::Allocate,
+        },
+        sync: text("sync-option").and_then(|given| {
+            Sync::NAMES.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(given)).map(|(_, sync)| sync)
+        }),
+        pairs: positive("num-pairs"),
+        print_rate: text("print-rate").is_none_or(|value| value == "1"),
         memory_limit_bytes: number("mem-limit").unwrap_or(MEMORY_LIMIT_BYTES),
         validate,
         validation_warmup: if validate { number("validation-warmup").unwrap_or(5) } else { 0 },
@@ -311,6 +372,19 @@ pub(crate) fn attach_optional_values(arguments: impl IntoIterator<Item = String>
             _ => argument,
         })
         .collect()
+}
+
+/// -t means one thing for non-blocking collectives and another for latency_mt; `N` is right for both.
+fn test_calls_and_threads(text: Option<&String>) -> Result<(usize, Threads), OptionsError> {
+    let Some(text) = text else { return Ok((0, Threads { senders: 1, receivers: 2 })) };
+    let bad = || OptionsError::Threads(text.clone());
+    let number = |part: &str| part.parse::<usize>().map_err(|_| bad());
+    let (test_calls, threads) = match text.split_once(':') {
+        Some((senders, receivers)) => (0, Threads { senders: number(senders)?, receivers: number(receivers)? }),
+        None => (number(text)?, Threads { senders: 1, receivers: number(text)?.clamp(1, 128) }),
+    };
+    let fits = |threads: usize| (1..=128).contains(&threads);
+    if fits(threads.senders) && fits(threads.receivers) { Ok((test_calls, threads)) } else { Err(bad()) }
 }
 
 fn percentiles(text: &str) -> Result<Vec<u8>, OptionsError> {
@@ -360,6 +434,15 @@ mod tests {
     fn large_messages_get_fewer_iterations() {
         assert_eq!(Counts::LATENCY.of_size(8192).timed, 10_000);
         assert_eq!(Counts::LATENCY.of_size(8193).timed, 1_000);
+    }
+
+    #[test]
+    fn threads_are_given_as_send_and_recv() {
+        let parse = |text: &str| test_calls_and_threads(Some(&text.to_owned()));
+        assert_eq!(parse("2:4"), Ok((0, Threads { senders: 2, receivers: 4 })));
+        assert_eq!(parse("100"), Ok((100, Threads { senders: 1, receivers: 100 })));
+        assert_eq!(parse("0:4"), Err(OptionsError::Threads("0:4".into())));
+        assert_eq!(parse("1:129"), Err(OptionsError::Threads("1:129".into())));
     }
 
     #[test]

@@ -12,8 +12,6 @@ const COLUMN_WIDTH: usize = 18;
 const ITERATIONS_WIDTH: usize = 12;
 /// Width of the size column.
 const SIZE_WIDTH: usize = 10;
-/// Width of the first value when there is no size (barrier).
-const SIZELESS_WIDTH: usize = 17;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +98,10 @@ impl Report {
     /// Adds a row; `size_bytes` is `None` where there is no size.
     pub(crate) fn row(&mut self, size_bytes: Option<usize>, cells: &[Cell]) {
         match self.format {
-            Format::Text => self.say(&text_row(size_bytes, cells)),
+            Format::Text => {
+                let first = self.table.as_ref().and_then(|table| table.columns.first());
+                self.say(&text_row(size_bytes, cells, first.map_or(0, |column| sizeless_heading(column).len())));
+            }
             Format::Csv => self.say(&csv_row(size_bytes, cells)),
             Format::Json => {
                 let Some(table) = &self.table else { return };
@@ -164,6 +165,11 @@ fn width_of(column: &Column) -> usize {
     if column.key == "iterations" { ITERATIONS_WIDTH } else { COLUMN_WIDTH }
 }
 
+/// The first column where there is no size.
+fn sizeless_heading(column: &Column) -> String {
+    format!("# {}", column.heading)
+}
+
 fn header(table: &Table) -> String {
     let mut text = format!("\n# {} v{OSU_RELEASE}\n", table.title);
     for note in &table.notes {
@@ -173,7 +179,7 @@ fn header(table: &Table) -> String {
     if table.sized {
         text += &format!("{:<SIZE_WIDTH$}", "# Size");
     } else if let Some(first) = columns.next() {
-        text += &format!("# {}", first.heading);
+        text += &sizeless_heading(first);
     }
     for column in columns {
         text += &format!("{:>width$}", column.heading, width = width_of(column));
@@ -181,10 +187,10 @@ fn header(table: &Table) -> String {
     text + "\n"
 }
 
-fn text_row(size_bytes: Option<usize>, cells: &[Cell]) -> String {
+fn text_row(size_bytes: Option<usize>, cells: &[Cell], sizeless_width: usize) -> String {
     let mut text = size_bytes.map_or_else(String::new, |size| format!("{size:<SIZE_WIDTH$}"));
     for (index, cell) in cells.iter().enumerate() {
-        let width = if size_bytes.is_none() && index == 0 { SIZELESS_WIDTH } else { COLUMN_WIDTH };
+        let width = if size_bytes.is_none() && index == 0 { sizeless_width } else { COLUMN_WIDTH };
         text += &match cell {
             Cell::Number(value) => format!("{value:>width$.2}"),
             Cell::Iterations(count) => format!("{count:>ITERATIONS_WIDTH$}"),
@@ -236,15 +242,15 @@ mod tests {
             header(&latency_table()),
             "\n# OSU MPI Latency Test v7.5\n# Datatype: MPI_CHAR.\n# Size       Avg Latency(us)\n"
         );
-        assert_eq!(text_row(Some(1), &[Cell::Number(2.48)]), "1                       2.48\n");
-        assert_eq!(text_row(None, &[Cell::Number(0.5)]), "             0.50\n");
+        assert_eq!(text_row(Some(1), &[Cell::Number(2.48)], 17), "1                       2.48\n");
+        assert_eq!(text_row(None, &[Cell::Number(0.5)], 17), "             0.50\n");
     }
 
     #[test]
     fn full_rows_and_validation_follow_the_average() {
         let cells =
             [Cell::Number(1.0), Cell::Number(0.5), Cell::Number(2.0), Cell::Iterations(1000), Cell::Validation(false)];
-        let row = text_row(Some(8), &cells);
+        let row = text_row(Some(8), &cells, 17);
         assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["8", "1.00", "0.50", "2.00", "1000", "Fail"]);
         assert_eq!(csv_row(Some(8), &cells), "8,1,0.5,2,1000,Fail\n");
     }

@@ -1,11 +1,14 @@
 //! The benchmarks: one small file each, and what they share.
 
 mod coll;
+mod onesided;
 mod pt2pt;
 mod startup;
 
 use thiserror::Error;
 
+use self::coll::{Collective, Form};
+pub(crate) use self::onesided::Sync;
 use crate::measure::Context;
 use crate::mpi_raw::CollectiveError;
 use crate::options::Defaults;
@@ -26,8 +29,32 @@ pub(crate) struct Benchmark {
     pub(crate) defaults: Defaults,
     /// How many ranks it runs on.
     pub(crate) ranks: Ranks,
+    /// Its code.
+    pub(crate) run: Run,
+}
+
+/// Code of a benchmark.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// Of its own.
+    Alone(fn(&mut Context<'_>) -> Result<(), BenchError>),
+    /// Of its own, calling MPI from several threads at once.
+    Threads(fn(&mut Context<'_>) -> Result<(), BenchError>),
+    /// The loop of a form, around a collective operation.
+    Collective(Form, &'static Collective),
+}
+
+impl Run {
     /// Runs it.
-    pub(crate) run: fn(&mut Context<'_>) -> Result<(), BenchError>,
+    ///
+    /// # Errors
+    /// If it cannot run, or validation fails.
+    pub(crate) fn run(self, context: &mut Context<'_>) -> Result<(), BenchError> {
+        match self {
+            Run::Alone(run) | Run::Threads(run) => run(context),
+            Run::Collective(form, collective) => form.run(context, collective),
+        }
+    }
 }
 
 /// Numbers of ranks that a benchmark can run on.
@@ -39,6 +66,8 @@ pub(crate) enum Ranks {
     Two,
     /// Two or more.
     AtLeastTwo,
+    /// Pairs.
+    Even,
 }
 
 /// Why a benchmark cannot run or did not pass. Each message is one line, printed by rank 0.
@@ -83,6 +112,25 @@ pub(crate) enum BenchError {
         /// Over all ranks and iterations.
         errors: u64,
     },
+    /// -p asks for more pairs than there are.
+    #[error("-p {asked}: {ranks} ranks make {most} pairs at most; give a smaller -p or start more ranks")]
+    Pairs {
+        /// As given.
+        asked: usize,
+        /// As started.
+        ranks: usize,
+        /// What fits.
+        most: usize,
+    },
+    /// Both ranks access each other, so both must synchronise.
+    #[error("{name} needs a synchronisation in which both ranks take part: -s pscw or -s fence")]
+    PassiveSync {
+        /// Benchmark.
+        name: &'static str,
+    },
+    /// Several threads may not call MPI at once.
+    #[error("this MPI does not give MPI_THREAD_MULTIPLE, which latency_mt needs; build it with thread support")]
+    Threads,
     /// A call that this MPI lacks.
     #[error(transparent)]
     Collective(#[from] CollectiveError),
@@ -97,6 +145,7 @@ impl Ranks {
         let (fits, needed) = match self {
             Ranks::Any => (true, "any number of ranks"),
             Ranks::Two => (given == 2, "exactly two ranks"),
+            Ranks::Even => (given >= 2 && given.is_multiple_of(2), "an even number of ranks"),
             Ranks::AtLeastTwo => (given >= 2, "at least two ranks"),
         };
         if fits { Ok(()) } else { Err(BenchError::RankCount { name, needed, given, suggestion: 2 }) }
@@ -105,7 +154,14 @@ impl Ranks {
 
 /// All benchmarks, in the order in which they are listed.
 pub(crate) fn all() -> Vec<&'static Benchmark> {
-    [pt2pt::ALL, coll::ALL, startup::ALL].concat()
+    let collectives = [Form::Blocking, Form::NonBlocking, Form::Persistent].into_iter().flat_map(coll::all);
+    pt2pt::ALL
+        .iter()
+        .copied()
+        .chain(collectives)
+        .chain(onesided::ALL.iter().copied())
+        .chain(startup::ALL.iter().copied())
+        .collect()
 }
 
 /// The benchmark called `name`, with or without OSU's prefix.

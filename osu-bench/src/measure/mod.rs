@@ -7,7 +7,7 @@ mod validate;
 
 pub(crate) use context::Context;
 pub(crate) use samples::{Samples, percentile_columns, percentiles};
-pub(crate) use validate::{Check, Nothing, Piece, Pieces, Sums};
+pub(crate) use validate::{Check, Nothing, Piece, Pieces, Sums, expect_value, fill_value, flip_first};
 
 use crate::options::{Iterations, Options};
 
@@ -41,6 +41,7 @@ pub(crate) fn run_iterations(
             samples.add(end_s - start_s);
         }
         if options.validate {
+            check.settle();
             if options.corrupt_received && iteration == iterations.warmup {
                 check.corrupt();
             }

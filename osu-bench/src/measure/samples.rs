@@ -28,6 +28,15 @@ impl Samples {
         }
     }
 
+    /// Adds those of another thread.
+    pub(crate) fn append(&mut self, other: Samples) {
+        self.total_s += other.total_s;
+        self.count += other.count;
+        if let (Some(mine), Some(theirs)) = (&mut self.each_s, other.each_s) {
+            mine.extend(theirs);
+        }
+    }
+
     /// Mean of all.
     pub(crate) fn mean_s(&self) -> f64 {
         self.total_s / self.count.max(1) as f64

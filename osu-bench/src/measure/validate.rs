@@ -8,6 +8,8 @@ use crate::mpi_raw::Element;
 pub(crate) trait Check {
     /// Writes what this rank sends in `iteration`, and poison where it receives.
     fn fill(&self, iteration: usize);
+    /// Waits, after an iteration, until its data has arrived. Most operations are complete when they return.
+    fn settle(&self) {}
     /// Number of wrong elements among those received in `iteration`.
     fn errors(&self, iteration: usize) -> u64;
     /// Spoils a received byte: a test that validation sees it.
@@ -26,9 +28,9 @@ impl Check for Nothing {
 }
 
 /// A message or a part of one, in this rank's memory.
-pub(crate) struct Piece {
+pub(crate) struct Piece<'m> {
     /// Where it lies.
-    pub(crate) bytes: &'static [AtomicU8],
+    pub(crate) bytes: &'m [AtomicU8],
     /// Who sends it.
     pub(crate) sender: usize,
     /// For whom it is, or another number by which pieces of one sender differ.
@@ -37,14 +39,14 @@ pub(crate) struct Piece {
 
 /// Check of an operation that moves data unchanged.
 #[derive(Default)]
-pub(crate) struct Pieces {
+pub(crate) struct Pieces<'m> {
     /// What this rank sends.
-    pub(crate) sends: Vec<Piece>,
+    pub(crate) sends: Vec<Piece<'m>>,
     /// What arrives here.
-    pub(crate) receives: Vec<Piece>,
+    pub(crate) receives: Vec<Piece<'m>>,
 }
 
-impl Check for Pieces {
+impl Check for Pieces<'_> {
     fn fill(&self, iteration: usize) {
         self.receives.iter().for_each(|piece| poison(piece.bytes));
         self.sends.iter().for_each(|piece| piece.fill(iteration));
@@ -59,7 +61,7 @@ impl Check for Pieces {
     }
 }
 
-impl Piece {
+impl Piece<'_> {
     /// Value of the byte `index`. Neighbouring senders, receivers, iterations and positions differ, so that a message in the
     /// wrong place, an old one or a shifted one is seen.
     fn value(&self, iteration: usize, index: usize) -> u8 {
@@ -120,7 +122,7 @@ fn poison(bytes: &[AtomicU8]) {
 }
 
 /// Spoils the first byte, if there is one.
-fn flip_first(bytes: &[AtomicU8]) {
+pub(crate) fn flip_first(bytes: &[AtomicU8]) {
     if let Some(byte) = bytes.first() {
         byte.fetch_xor(1, Relaxed);
     }
@@ -132,33 +134,52 @@ fn term(rank: usize, iteration: usize, index: usize) -> i64 {
     ((index + iteration) % 5 + rank % 3) as i64
 }
 
-/// Fills `bytes` with the elements that `rank` gives to a sum.
-fn fill_terms(bytes: &[AtomicU8], element: Element, rank: usize, iteration: usize) {
+/// Writes `value` to all elements of `bytes`.
+pub(crate) fn fill_value(bytes: &[AtomicU8], element: Element, value: i64) {
+    fill_values(bytes, element, |_| value);
+}
+
+/// Number of elements of `bytes` that are not `value`.
+pub(crate) fn expect_value(bytes: &[AtomicU8], element: Element, value: i64) -> u64 {
+    expect_values(bytes, element, |_| value)
+}
+
+fn fill_values(bytes: &[AtomicU8], element: Element, value: impl Fn(usize) -> i64) {
     for (index, place) in bytes.chunks_exact(element.size_bytes()).enumerate() {
-        for (byte, value) in place.iter().zip(encode(element, term(rank, iteration, index))) {
+        for (byte, value) in place.iter().zip(encode(element, value(index))) {
             byte.store(value, Relaxed);
         }
     }
 }
 
-/// Number of elements that are not the sum of what `ranks` ranks gave; `first` is the index of the first one.
-fn expect_sums(bytes: &[AtomicU8], element: Element, ranks: usize, iteration: usize, first: usize) -> u64 {
+fn expect_values(bytes: &[AtomicU8], element: Element, value: impl Fn(usize) -> i64) -> u64 {
     let mut wrong = 0;
     for (index, place) in bytes.chunks_exact(element.size_bytes()).enumerate() {
-        let sum = (0..ranks).map(|rank| term(rank, iteration, first + index)).sum();
-        let same = place.iter().zip(encode(element, sum)).all(|(byte, value)| byte.load(Relaxed) == value);
+        let same = place.iter().zip(encode(element, value(index))).all(|(byte, value)| byte.load(Relaxed) == value);
         wrong += u64::from(!same);
     }
     wrong
 }
 
+/// Fills `bytes` with the elements that `rank` gives to a sum.
+fn fill_terms(bytes: &[AtomicU8], element: Element, rank: usize, iteration: usize) {
+    fill_values(bytes, element, |index| term(rank, iteration, index));
+}
+
+/// Number of elements that are not the sum of what `ranks` ranks gave; `first` is the index of the first one.
+fn expect_sums(bytes: &[AtomicU8], element: Element, ranks: usize, iteration: usize, first: usize) -> u64 {
+    expect_values(bytes, element, |index| (0..ranks).map(|rank| term(rank, iteration, first + index)).sum())
+}
+
 /// The bytes of `value` as one element; a char wraps as its sum does.
 fn encode(element: Element, value: i64) -> impl Iterator<Item = u8> {
-    let bytes = match element {
-        Element::Char => [value as u8, 0, 0, 0],
-        Element::Int => (value as i32).to_ne_bytes(),
-        Element::Float => (value as f32).to_ne_bytes(),
-    };
+    let mut bytes = [0; 8];
+    match element {
+        Element::Char => bytes[0] = value as u8,
+        Element::Int => bytes[..4].copy_from_slice(&(value as i32).to_ne_bytes()),
+        Element::Float => bytes[..4].copy_from_slice(&(value as f32).to_ne_bytes()),
+        Element::Long => bytes = value.to_ne_bytes(),
+    }
     bytes.into_iter().take(element.size_bytes())
 }
 
@@ -166,7 +187,7 @@ fn encode(element: Element, value: i64) -> impl Iterator<Item = u8> {
 mod tests {
     use super::*;
 
-    fn piece(len: usize, sender: usize, receiver: usize) -> Piece {
+    fn piece(len: usize, sender: usize, receiver: usize) -> Piece<'static> {
         let bytes: Vec<AtomicU8> = (0..len).map(|_| AtomicU8::new(0)).collect();
         Piece { bytes: bytes.leak(), sender, receiver }
     }

@@ -25,6 +25,32 @@ pub(crate) struct Elements {
     pub(super) datatype: ffi::MPI_Datatype,
 }
 
+/// As many elements for each rank (or neighbour), one block after the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocks {
+    pub(super) address: *mut c_void,
+    pub(super) each: c_int,
+    pub(super) blocks: usize,
+    pub(super) datatype: ffi::MPI_Datatype,
+}
+
+/// A block for each rank (or neighbour) with its own length, one after the other, as the calls for vectors (`v`) and for mixed
+/// datatypes (`w`) want it. Counts and displacements are never freed, as the buffer is not.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    pub(super) address: *mut c_void,
+    pub(super) counts: &'static [c_int],
+    /// In elements.
+    pub(super) starts: &'static [c_int],
+    /// In bytes.
+    pub(super) starts_bytes: &'static [c_int],
+    /// In bytes, as neighbour calls want them.
+    pub(super) starts_address: &'static [ffi::MPI_Aint],
+    pub(super) datatype: ffi::MPI_Datatype,
+    /// The datatype, once for each part.
+    pub(super) datatypes: &'static [ffi::MPI_Datatype],
+}
+
 impl Buffer {
     /// Allocates `len_bytes` on a page boundary and writes every page, so that no page fault falls into a timed call.
     pub(crate) fn new(len_bytes: usize) -> Self {
@@ -46,10 +72,41 @@ impl Buffer {
     /// If they do not fit: the benchmark sized its buffer wrongly.
     pub(crate) fn elements(&self, offset_bytes: usize, count: usize, element: Element) -> Elements {
         let range = &self.bytes[offset_bytes..offset_bytes + count * element.size_bytes()];
-        Elements {
-            address: range.as_ptr().cast_mut().cast(),
-            count: c_int::try_from(count).expect("message sizes are limited to what MPI can count"),
-            datatype: element.raw(),
+        Elements { address: range.as_ptr().cast_mut().cast(), count: to_int(count), datatype: element.raw() }
+    }
+
+    /// `blocks` blocks of `each` elements from the start of the buffer.
+    ///
+    /// # Panics
+    /// If they do not fit: the benchmark sized its buffer wrongly.
+    pub(crate) fn blocks(&self, each: usize, blocks: usize, element: Element) -> Blocks {
+        let Elements { address, datatype, .. } = self.elements(0, each * blocks, element);
+        Blocks { address, each: to_int(each), blocks, datatype }
+    }
+
+    /// Parts of `counts` elements from the start of the buffer, one after the other.
+    ///
+    /// # Panics
+    /// If they do not fit: the benchmark sized its buffer wrongly.
+    pub(crate) fn parts(&self, counts: &[usize], element: Element) -> Parts {
+        let Elements { address, datatype, .. } = self.elements(0, counts.iter().sum(), element);
+        let starts: Vec<usize> = counts
+            .iter()
+            .scan(0, |next, count| {
+                let start = *next;
+                *next += count;
+                Some(start)
+            })
+            .collect();
+        let starts_bytes = || starts.iter().map(|start| start * element.size_bytes());
+        Parts {
+            address,
+            counts: counts.iter().copied().map(to_int).collect::<Vec<_>>().leak(),
+            starts: starts.iter().copied().map(to_int).collect::<Vec<_>>().leak(),
+            starts_bytes: starts_bytes().map(to_int).collect::<Vec<_>>().leak(),
+            starts_address: starts_bytes().map(|start| start as ffi::MPI_Aint).collect::<Vec<_>>().leak(),
+            datatype,
+            datatypes: vec![datatype; counts.len()].leak(),
         }
     }
 
@@ -59,4 +116,8 @@ impl Buffer {
             byte.store(value, Relaxed);
         }
     }
+}
+
+fn to_int(count: usize) -> c_int {
+    c_int::try_from(count).expect("message sizes are limited to what MPI can count")
 }

@@ -11,6 +11,8 @@ pub(crate) enum Element {
     Int,
     /// Four-byte float.
     Float,
+    /// Eight-byte integer: what OSU's one-sided atomics use.
+    Long,
 }
 
 /// What a reduction computes. OSU measures sums only.
@@ -23,6 +25,7 @@ impl Element {
         match self {
             Element::Char => 1,
             Element::Int | Element::Float => 4,
+            Element::Long => 8,
         }
     }
 
@@ -32,6 +35,7 @@ impl Element {
             Element::Char => "MPI_CHAR",
             Element::Int => "MPI_INT",
             Element::Float => "MPI_FLOAT",
+            Element::Long => "MPI_LONG_LONG",
         }
     }
 
@@ -44,6 +48,8 @@ impl Element {
             Element::Int => unsafe { ffi::RSMPI_INT32_T },
             // SAFETY: as above.
             Element::Float => unsafe { ffi::RSMPI_FLOAT },
+            // SAFETY: as above.
+            Element::Long => unsafe { ffi::RSMPI_INT64_T },
         }
     }
 }

@@ -13,7 +13,6 @@
 //!
 //! A wrong rank, count or tag is an MPI error, and MPI's default error handler ends the job: no call returns with one.
 #![allow(unsafe_code)]
-#![allow(dead_code, unused_imports, reason = "the persistent and non-blocking benchmarks follow")]
 
 mod buffer;
 mod coll;
@@ -21,13 +20,19 @@ mod comm;
 mod element;
 mod pt2pt;
 mod request;
+mod window;
 
-pub(crate) use buffer::{Buffer, Elements};
-pub(crate) use coll::{Allreduce, Barrier, Call, CollectiveError};
-pub(crate) use comm::Comm;
+pub(crate) use buffer::{Blocks, Buffer, Elements, Parts};
+pub(crate) use coll::{
+    Allgather, Allgatherv, Allreduce, Alltoall, Alltoallv, Alltoallw, Barrier, Bcast, Call, CollectiveError, Gather,
+    Gatherv, NeighborAllgather, NeighborAllgatherv, NeighborAlltoall, NeighborAlltoallv, NeighborAlltoallw, Reduce,
+    ReduceScatter, Scatter, Scatterv,
+};
+pub(crate) use comm::{Comm, SharedComm};
 pub(crate) use element::{Element, Reduction};
 pub(crate) use pt2pt::Peer;
-pub(crate) use request::{Persistent, PersistentSet, Request, Requests};
+pub(crate) use request::{PersistentSet, Request, Requests};
+pub(crate) use window::{Target, Window, WindowKind};
 
 use std::os::raw::c_int;
 

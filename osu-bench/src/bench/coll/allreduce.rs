@@ -1,19 +1,15 @@
-//! `osu_allreduce`: every rank gets the sum of all.
+//! `osu_allreduce`, `osu_iallreduce`, `osu_allreduce_persistent`: every rank gets the sum of all.
 
-use super::blocking;
-use super::setup::{BufferBytes, Collective, Operation, REDUCTION_DEFAULTS};
-use crate::bench::{Benchmark, Ranks};
+use super::setup::{BufferBytes, Collective, Operation, REDUCTION_DEFAULTS, forms};
+use crate::bench::Benchmark;
 use crate::measure::Sums;
 use crate::mpi_raw::{Allreduce, Reduction};
 
 const ALLREDUCE: Collective = Collective {
+    on_ring: false,
     buffer_bytes: Some(|size, _ranks| BufferBytes { send: size, recv: size }),
     prepare: |setup| {
-        let call = Allreduce {
-            send: setup.send.elements(0, setup.count(), setup.element),
-            recv: setup.recv.elements(0, setup.count(), setup.element),
-            operation: Reduction,
-        };
+        let call = Allreduce { send: setup.given(), recv: setup.got(), operation: Reduction };
         let check = Sums {
             terms: &setup.send.bytes()[..setup.size_bytes],
             sums: &setup.recv.bytes()[..setup.size_bytes],
@@ -26,13 +22,5 @@ const ALLREDUCE: Collective = Collective {
     },
 };
 
-pub(super) const BLOCKING: Benchmark = Benchmark {
-    name: "allreduce",
-    title: "OSU MPI Allreduce Latency Test",
-    about: "MPI_Allreduce, a sum",
-    meaning: blocking::MEANING,
-    options: blocking::OPTIONS,
-    defaults: REDUCTION_DEFAULTS,
-    ranks: Ranks::AtLeastTwo,
-    run: |context| blocking::run(context, &ALLREDUCE),
-};
+pub(super) const ALL: &[&Benchmark] =
+    forms!(ALLREDUCE, "allreduce", "Allreduce", "MPI_Allreduce: every rank gets the sum of all", REDUCTION_DEFAULTS);

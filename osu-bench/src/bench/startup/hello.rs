@@ -1,6 +1,6 @@
 //! `osu_hello`: the smallest MPI program, to time the launcher with.
 
-use crate::bench::{BenchError, Benchmark, Ranks};
+use crate::bench::{BenchError, Benchmark, Ranks, Run};
 use crate::measure::Context;
 use crate::options::NO_DEFAULTS;
 
@@ -12,7 +12,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     options: "",
     defaults: NO_DEFAULTS,
     ranks: Ranks::Any,
-    run,
+    run: Run::Alone(run),
 };
 
 fn run(context: &mut Context<'_>) -> Result<(), BenchError> {

@@ -1,6 +1,6 @@
 //! `osu_init`: how long MPI takes to start.
 
-use crate::bench::{BenchError, Benchmark, Ranks};
+use crate::bench::{BenchError, Benchmark, Ranks, Run};
 use crate::measure::Context;
 use crate::options::NO_DEFAULTS;
 
@@ -13,7 +13,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     options: "",
     defaults: NO_DEFAULTS,
     ranks: Ranks::Any,
-    run,
+    run: Run::Alone(run),
 };
 
 fn run(context: &mut Context<'_>) -> Result<(), BenchError> {
