@@ -50,8 +50,10 @@ pub struct Timeouts {
     pub reorder_delay_ns: u64,
     /// How long a closed connection still answers a peer that missed its last word.
     pub linger_ns: u64,
-    /// How long [`Engine::close`](crate::Engine::close) may take.
+    /// How long [`Engine::close_all`](crate::Engine::close_all) waits for frames of its own to be acknowledged.
     pub close_ns: u64,
+    /// How long it waits for a peer to answer when nothing is unacknowledged.
+    pub close_answer_ns: u64,
     /// Silence after which an idle peer is asked whether it lives; `None`: never.
     pub keepalive_ns: Option<u64>,
     /// Silence after which a connection gives its grown buffers back.
@@ -100,7 +102,8 @@ impl Default for Timeouts {
             ack_delay_ns: 50 * MICROSECOND,
             reorder_delay_ns: 20 * MICROSECOND,
             linger_ns: 100 * MILLISECOND,
-            close_ns: 3 * SECOND,
+            close_ns: SECOND,
+            close_answer_ns: 20 * MILLISECOND,
             keepalive_ns: None,
             idle_ns: SECOND,
         }

@@ -1,0 +1,131 @@
+//! Acknowledgements that arrive, and what they set free.
+
+use usb4_wire::Psn;
+use usb4_wire::control::Sack;
+
+use crate::connection::{Connection, Phase};
+use crate::shared::Shared;
+use crate::timers::Timer;
+use crate::transmit::Fate;
+use crate::{Event, Released};
+
+impl<T: Copy, R: Copy> Connection<T, R> {
+    /// The number and the grant that every header carries.
+    pub(crate) fn handle_acknowledgement(&mut self, cx: &mut Shared<T, R>, now_ns: u64, ack: Psn, window: u16) {
+        let una = self.tx.una();
+        let ack = ack.extend(una);
+        if ack > self.tx.next() {
+            // Nobody can acknowledge what was never sent: a header of an earlier life, or nonsense.
+            self.stats.invalid += 1;
+            return;
+        }
+        let more_room = self.tx.raise_limit(ack + u64::from(window));
+        if ack > una {
+            self.acknowledge(cx, now_ns, ack);
+        } else if more_room {
+            self.tell_room(cx, now_ns);
+        }
+    }
+
+    fn acknowledge(&mut self, cx: &mut Shared<T, R>, now_ns: u64, ack: u64) {
+        let mut sampled_ns = None;
+        while self.tx.una() < ack {
+            let Some(sent) = self.tx.pop() else { break };
+            cx.released.push_back((sent.frame, Released::Acked));
+            if sent.fate != Fate::Arrived {
+                self.rails.arrived(sent.rail, sent.rail_seq);
+                // Which of several transmissions was acknowledged, nobody knows (Karn).
+                sampled_ns = (sent.attempts == 1).then_some(sent.sent_at_ns);
+            }
+        }
+        if let Some(sent_at_ns) = sampled_ns {
+            self.rtt.sample(now_ns.saturating_sub(sent_at_ns));
+        }
+        (self.progress_ns, self.silence) = (now_ns, 0);
+        self.settle_hold(cx);
+        self.complete_operations(cx);
+        self.tell_room(cx, now_ns);
+        self.restart_loss_timer(cx, now_ns);
+        if self.tx.is_empty() {
+            if self.tx.is_grown() {
+                self.watch_idleness(cx, now_ns);
+            }
+            self.close_if_unused(cx, now_ns);
+        }
+    }
+
+    /// The frames at and beyond `ack` that have arrived, and the answer to probe `echo`.
+    pub(crate) fn handle_sack(&mut self, cx: &mut Shared<T, R>, now_ns: u64, ack: Psn, sack: &Sack, echo: u16) {
+        let base = ack.extend(self.tx.una());
+        let mut sampled_ns = None;
+        for offset in sack.offsets() {
+            if let Some(sent) = self.tx.arrived(base + offset as u64) {
+                self.rails.arrived(sent.rail, sent.rail_seq);
+                sampled_ns = (sent.attempts == 1).then_some(sent.sent_at_ns);
+            }
+        }
+        if let Some(sent_at_ns) = sampled_ns {
+            self.rtt.sample(now_ns.saturating_sub(sent_at_ns));
+        }
+        if echo != 0 {
+            self.rails.echoed(echo);
+            self.probing = false;
+            if self.tx.is_empty() && !self.wants_window() {
+                self.timers.clear(Timer::Loss);
+            }
+        }
+        if echo != 0 || !sack.is_empty() {
+            let rails = &self.rails;
+            let found = self.tx.mark_lost(|sent| rails.is_passed(sent.rail, sent.rail_seq));
+            self.stats.found_lost += u64::from(found);
+            if found > 0 {
+                self.make_ready(cx);
+            }
+            self.settle_hold(cx);
+        }
+    }
+
+    /// Whether a sender waits for the peer to grant more.
+    pub(crate) fn wants_window(&self) -> bool {
+        self.waiting.frames > 0
+    }
+
+    fn tell_room(&mut self, cx: &mut Shared<T, R>, _now_ns: u64) {
+        let room = self.tx.room(cx.config.window_max);
+        let flushed = self.waiting.flush.is_some_and(|mark| self.tx.una() >= mark);
+        let fits = self.waiting.frames > 0 && room >= self.waiting.frames;
+        if flushed {
+            self.waiting.flush = None;
+        }
+        if fits {
+            self.waiting.frames = 0;
+        }
+        if flushed || fits {
+            cx.events.push_back(Event::Unblocked(self.id));
+        }
+        self.offer_fill(cx);
+    }
+
+    /// Starts the wait for the next sign of life anew, or ends it where nothing is under way.
+    pub(crate) fn restart_loss_timer(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
+        let waits = !self.tx.is_empty() || self.probing || self.wants_window();
+        if waits && !self.rails.is_stranded() && self.phase != Phase::Connecting {
+            let at_ns = now_ns + self.rtt.probe_after_ns(&cx.config.timeouts);
+            self.arm(cx, Timer::Loss, at_ns);
+        } else {
+            self.timers.clear(Timer::Loss);
+        }
+    }
+
+    /// Lets the acknowledgement go on when every refusal has arrived.
+    pub(crate) fn settle_hold(&mut self, cx: &mut Shared<T, R>) {
+        let Some(hold) = self.hold.as_mut() else { return };
+        let tx = &self.tx;
+        let has_arrived = |psn| tx.get(psn).is_none_or(|sent| sent.fate == Fate::Arrived);
+        if hold.settle(has_arrived) {
+            self.hold = None;
+            self.ack.demand();
+            self.make_ready(cx);
+        }
+    }
+}

@@ -1,0 +1,607 @@
+//! The engine: all connections of one channel.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::SeedableRng;
+use usb4_wire::extension::{GetRequest, OpErrorReason};
+use usb4_wire::{Address, Header, NodeId, RailId, RailSet};
+
+use crate::connection::{Connection, Phase};
+use crate::credits::Pool;
+use crate::remote::{Offer, Request};
+use crate::shared::Shared;
+use crate::strangers::Strangers;
+use crate::timers::{Deadlines, NEVER};
+use crate::{
+    Atomic, Body, Config, ConnId, ConnectError, Delivery, Event, Failure, Fill, Message, Peer, Rails, Refused,
+    Released, Stats, Transfer, Transmit, Verdict,
+};
+
+/// The protocol engine of one channel, generic over the driver's handles: `T` for frames that it sends, `R` for frames that it received.
+///
+/// The [crate documentation](crate) says in which order to call what.
+pub struct Engine<T, R> {
+    pub(crate) slots: Vec<Slot<T, R>>,
+    pub(crate) shared: Shared<T, R>,
+    /// The connection that new endpoints to a peer join.
+    pub(crate) peers: BTreeMap<Peer, u16>,
+    pub(crate) strangers: Strangers,
+    free: VecDeque<u16>,
+    last_serial: u32,
+    /// When [`Engine::close_all`] stops waiting.
+    close_deadline_ns: u64,
+}
+
+/// A connection and what it shares with the others.
+type Parts<'a, T, R> = (&'a mut Connection<T, R>, &'a mut Shared<T, R>);
+
+/// Where a connection lives.
+pub(crate) struct Slot<T, R> {
+    generation: u16,
+    pub(crate) conn: Option<Box<Connection<T, R>>>,
+}
+
+/// A connection as [`Engine::connections`] shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnInfo {
+    /// Its name.
+    pub conn: ConnId,
+    /// The other side.
+    pub peer: Peer,
+    /// How far it is: `connecting`, `open`, `closing` or `failed`.
+    pub state: &'static str,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Rails that it uses now.
+    pub rails: usize,
+    /// What it has counted.
+    pub stats: Stats,
+    /// Memory that it occupies, in bytes.
+    pub memory_bytes: usize,
+}
+
+impl<T: Copy, R: Copy> Engine<T, R> {
+    /// An engine without connections. Bounds of `config` that make no sense are moved to the nearest that do.
+    pub fn new(config: Config) -> Self {
+        let config = config.sane();
+        Self {
+            slots: Vec::new(),
+            shared: Shared {
+                rng: ChaCha12Rng::from_seed(config.seed),
+                pool: Pool::new(config.rx_pool_frames),
+                up: RailSet::ALL,
+                events: VecDeque::new(),
+                released: VecDeque::new(),
+                held_released: VecDeque::new(),
+                ready: VecDeque::new(),
+                deliverable: VecDeque::new(),
+                fillable: VecDeque::new(),
+                ended: Vec::new(),
+                confirmed: Vec::new(),
+                deadlines: Deadlines::new(),
+                closing: false,
+                config,
+            },
+            peers: BTreeMap::new(),
+            strangers: Strangers::new(),
+            free: VecDeque::new(),
+            last_serial: 0,
+            close_deadline_ns: NEVER,
+        }
+    }
+
+    // Connections.
+
+    /// The connection to `peer`, which `rails` lead to: a new one, or the one there is, whoever opened it.
+    ///
+    /// # Errors
+    /// [`ConnectError`] at the limit of connections, and once [`Engine::close_all`] was called.
+    pub fn connect(&mut self, now_ns: u64, peer: Peer, rails: RailSet) -> Result<ConnId, ConnectError> {
+        if self.shared.closing {
+            return Err(ConnectError::Closing);
+        }
+        if let Some(&slot) = self.peers.get(&peer)
+            && let Some(conn) = self.slots[usize::from(slot)].conn.as_mut()
+            && conn.is_joinable()
+        {
+            conn.set_routes(&mut self.shared, now_ns, rails);
+            return Ok(conn.id);
+        }
+        let id = self.create(now_ns, peer)?;
+        if let Some((conn, cx)) = self.parts(id) {
+            conn.set_routes(cx, now_ns, rails);
+            conn.open(cx, now_ns);
+        }
+        self.bury();
+        Ok(id)
+    }
+
+    /// Counts an endpoint that uses the connection.
+    pub fn attach(&mut self, conn: ConnId) {
+        if let Some((conn, _)) = self.parts(conn) {
+            conn.refs += 1;
+            conn.close_told = false;
+        }
+    }
+
+    /// An endpoint no longer uses the connection. When neither side has any and everything is acknowledged, it is closed.
+    pub fn detach(&mut self, now_ns: u64, conn: ConnId) {
+        if let Some((conn, cx)) = self.parts(conn) {
+            conn.refs = conn.refs.saturating_sub(1);
+            if conn.refs == 0 {
+                match conn.phase {
+                    Phase::Over(_) => cx.ended.push(conn.slot()),
+                    // Nothing was sent, so nothing is lost; what the peer may have accepted meets an unknown token.
+                    Phase::Connecting if conn.is_settled() => conn.finish(cx),
+                    _ => conn.close_if_unused(cx, now_ns),
+                }
+            }
+        }
+        self.bury();
+    }
+
+    // Sending.
+
+    /// Whether `frames` frames can be sent on the connection now; at most [`Config::window_min`] can be asked for at once. A refusal is
+    /// remembered: [`Event::Unblocked`] says when to try again.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub fn admit(&mut self, conn: ConnId, frames: usize, rails: &impl Rails) -> Result<(), Refused> {
+        let Some((conn, cx)) = self.parts(conn) else { return Err(Refused::Failed(Failure::Closed)) };
+        conn.admit(cx, frames, rails)
+    }
+
+    /// Sends a frame that [`Engine::admit`] has just admitted. The engine keeps `frame`, and its bytes must stay, until
+    /// [`Engine::poll_release`] gives it back.
+    ///
+    /// # Panics
+    /// When the connection does not exist, which [`Engine::admit`] would have said.
+    pub fn commit(&mut self, now_ns: u64, conn: ConnId, message: Message, frame: T, rails: &impl Rails) -> Transmit<T> {
+        let (conn, cx) = self.parts(conn).expect("admit() said that the connection exists");
+        let (rail, header) = conn.commit(cx, now_ns, message, frame, rails);
+        transmit_frame(conn, rail, &header, frame)
+    }
+
+    /// The next frame that the engine itself wants on a rail: handshakes, acknowledgements, probes, retransmissions, last words. Call it
+    /// until it yields `None`. Deals with deadlines that have passed.
+    pub fn poll_transmit(&mut self, now_ns: u64, rails: &impl Rails) -> Option<Transmit<T>> {
+        if now_ns >= self.shared.deadlines.next_ns().min(self.close_deadline_ns) {
+            self.handle_timeout(now_ns);
+        }
+        if let Some(refusal) = self.strangers.poll_transmit(&self.shared.config, self.shared.up, rails) {
+            return Some(refusal);
+        }
+        for _ in 0..self.shared.ready.len() {
+            let slot = self.shared.ready.pop_front()?;
+            let Some(conn) = self.slots[usize::from(slot)].conn.as_mut() else { continue };
+            match conn.produce(&mut self.shared, now_ns, rails) {
+                // To the end of the queue, so that all connections take turns.
+                crate::emit::Produced::Frame(transmit) => {
+                    self.shared.ready.push_back(slot);
+                    self.bury();
+                    return Some(transmit);
+                }
+                crate::emit::Produced::Blocked => self.shared.ready.push_back(slot),
+                crate::emit::Produced::Nothing => conn.queued = false,
+            }
+        }
+        self.bury();
+        None
+    }
+
+    /// The rail refused a frame that the engine handed out: it goes out again later. The engine still owns the frame.
+    pub fn handle_unsent(&mut self, _now_ns: u64, transmit: &Transmit<T>) {
+        let Some((conn, cx)) = transmit.conn.and_then(|conn| self.parts(conn)) else { return };
+        let Ok(header) = Header::parse(&transmit.header) else { return };
+        match transmit.body {
+            Body::Frame { .. } => conn.handle_unsent(cx, header.psn),
+            // An acknowledgement that nobody repeats; the other control frames have timers.
+            Body::Control { .. } => {
+                conn.ack.demand();
+                conn.make_ready(cx);
+            }
+        }
+    }
+
+    // Receiving.
+
+    /// A frame has arrived. `private` is a copy of the first [`Header::private_len`] bytes of its payload, made once, before this call.
+    /// Afterwards drain [`Engine::poll_deliver`].
+    pub fn handle_frame(&mut self, now_ns: u64, rail: RailId, header: &Header, private: &[u8], frame: R) -> Verdict<R> {
+        let slot = usize::from(header.token.slot());
+        if let Some(conn) = self.slots.get_mut(slot).and_then(|slot| slot.conn.as_mut())
+            && conn.local_token == header.token
+            && conn.peer.address == header.src
+            && header.form.kind() as u8 > usb4_wire::Kind::Reset as u8
+        {
+            match conn.arrive(&mut self.shared, now_ns, header, private, frame) {
+                crate::arrive::Reply::Verdict(verdict) => {
+                    if !self.shared.ended.is_empty() || !self.shared.confirmed.is_empty() {
+                        self.bury();
+                    }
+                    return verdict;
+                }
+                crate::arrive::Reply::Refuse(frame) => {
+                    self.refuse_unknown(now_ns, rail, header);
+                    return Verdict::Drop(frame);
+                }
+            }
+        }
+        self.handle_stranger(now_ns, rail, header, private);
+        self.bury();
+        Verdict::Drop(frame)
+    }
+
+    /// The next frame that waited for its turn and has it now.
+    pub fn poll_deliver(&mut self) -> Option<Delivery<R>> {
+        loop {
+            let &slot = self.shared.deliverable.front()?;
+            if let Some(conn) = self.slots[usize::from(slot)].conn.as_mut()
+                && let Some(delivery) = conn.take_ready(&mut self.shared)
+            {
+                return Some(delivery);
+            }
+            self.shared.deliverable.pop_front();
+        }
+    }
+
+    // What the engine gives back and tells.
+
+    /// A transmit frame that the engine no longer needs.
+    pub fn poll_release(&mut self) -> Option<(T, Released)> {
+        self.shared.released.pop_front()
+    }
+
+    /// A received frame that was held for a connection which ended before its turn came.
+    pub fn poll_held_release(&mut self) -> Option<R> {
+        self.shared.held_released.pop_front()
+    }
+
+    /// Something that happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.shared.events.pop_front()
+    }
+
+    /// When [`Engine::handle_timeout`] or [`Engine::poll_transmit`] must be called at the latest; `None`: not before something arrives. Ask after
+    /// draining all other `poll_*`.
+    pub fn poll_timeout(&mut self) -> Option<u64> {
+        let deadlines = &mut self.shared.deadlines;
+        for slot in 0..deadlines.len() {
+            if deadlines.bound_ns(slot) != NEVER {
+                let exact_ns = self.slots[slot].conn.as_ref().map_or(NEVER, |conn| conn.timers.earliest_ns());
+                deadlines.correct(slot, exact_ns);
+            }
+        }
+        deadlines.settle();
+        let next_ns = deadlines.next_ns().min(self.close_deadline_ns);
+        (next_ns != NEVER).then_some(next_ns)
+    }
+
+    /// Deals with deadlines that have passed.
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        if now_ns >= self.close_deadline_ns {
+            self.close_deadline_ns = NEVER;
+            for slot in &mut self.slots {
+                slot.conn.iter_mut().for_each(|conn| conn.finish(&mut self.shared));
+            }
+        }
+        for slot in 0..self.shared.deadlines.len() {
+            if self.shared.deadlines.bound_ns(slot) > now_ns {
+                continue;
+            }
+            let earliest_ns = self.slots[slot].conn.as_mut().map_or(NEVER, |conn| {
+                conn.handle_timers(&mut self.shared, now_ns);
+                conn.timers.earliest_ns()
+            });
+            self.shared.deadlines.correct(slot, earliest_ns);
+        }
+        self.shared.deadlines.settle();
+        self.bury();
+    }
+
+    // Rails and peers.
+
+    /// A rail went down: what is under way on it moves to others.
+    pub fn handle_rail_down(&mut self, now_ns: u64, rail: RailId) {
+        self.shared.up.remove(rail);
+        self.update_rails(now_ns);
+    }
+
+    /// A rail came up and may be used.
+    pub fn handle_rail_up(&mut self, now_ns: u64, rail: RailId) {
+        self.shared.up.insert(rail);
+        self.update_rails(now_ns);
+    }
+
+    fn update_rails(&mut self, now_ns: u64) {
+        for conn in self.slots.iter_mut().filter_map(|slot| slot.conn.as_mut()) {
+            conn.update_rails(&mut self.shared, now_ns);
+        }
+        self.bury();
+    }
+
+    /// The rails that lead to `node` have changed.
+    pub fn handle_rails(&mut self, now_ns: u64, node: NodeId, rails: RailSet) {
+        let conns = self.slots.iter_mut().filter_map(|slot| slot.conn.as_mut());
+        for conn in conns.filter(|conn| conn.peer.address.node == node) {
+            conn.set_routes(&mut self.shared, now_ns, rails);
+        }
+        self.bury();
+    }
+
+    /// The channel at `address` has ceased to exist.
+    pub fn handle_peer_gone(&mut self, _now_ns: u64, address: Address) {
+        let conns = self.slots.iter_mut().filter_map(|slot| slot.conn.as_mut());
+        for conn in conns.filter(|conn| conn.peer.address == address) {
+            conn.handle_peer_gone(&mut self.shared);
+        }
+        self.bury();
+    }
+
+    // Flushing and fencing.
+
+    /// The number after the last frame sent on the connection. A flush is over when [`Engine::acked_mark`] has reached what this was.
+    pub fn sent_mark(&self, conn: ConnId) -> u64 {
+        self.lookup(conn).map_or(0, |conn| conn.tx.next())
+    }
+
+    /// The number before which every frame sent on the connection is acknowledged. It stops when the connection fails.
+    pub fn acked_mark(&self, conn: ConnId) -> u64 {
+        self.lookup(conn).map_or(0, |conn| conn.tx.una())
+    }
+
+    /// Own operations of the connection that are not complete.
+    pub fn outstanding_ops(&self, conn: ConnId) -> usize {
+        self.lookup(conn).and_then(|conn| conn.operations.as_ref()).map_or(0, |operations| operations.outstanding())
+    }
+
+    /// Asks for an [`Event::Unblocked`] when everything sent so far is acknowledged; not if it is already.
+    pub fn want_flush(&mut self, conn: ConnId) {
+        if let Some((conn, _)) = self.parts(conn) {
+            let mark = conn.tx.next();
+            conn.waiting.flush = (conn.tx.una() < mark).then_some(mark);
+        }
+    }
+
+    /// Asks the peer to acknowledge now what has arrived, and the rest as soon as it does; also a question whether it lives.
+    pub fn request_ack(&mut self, now_ns: u64, conn: ConnId) {
+        if let Some((conn, cx)) = self.parts(conn) {
+            conn.request_ack(cx, now_ns);
+        }
+    }
+
+    /// What is sent or asked for after this on the connection takes effect after what was before.
+    pub fn fence(&mut self, conn: ConnId) {
+        if let Some((conn, _)) = self.parts(conn) {
+            conn.fence();
+        }
+    }
+
+    // Remote memory access.
+
+    /// Queues a put; [`Event::Completed`] tells its end, when the target has the bytes.
+    ///
+    /// # Errors
+    /// [`Refused::Ops`] when too many operations wait, [`Refused::Failed`].
+    pub fn put(&mut self, conn: ConnId, transfer: Transfer) -> Result<(), Refused> {
+        self.ask(conn, Request::Put(transfer))
+    }
+
+    /// Queues a get; [`Event::Completed`] tells its end, after the last [`Content::GetData`](crate::Content::GetData) was delivered: place the
+    /// bytes before looking at events.
+    ///
+    /// # Errors
+    /// As [`Engine::put`].
+    pub fn get(&mut self, conn: ConnId, transfer: Transfer) -> Result<(), Refused> {
+        self.ask(conn, Request::Get(transfer))
+    }
+
+    /// Queues an atomic operation; [`Event::Completed`] tells its end.
+    ///
+    /// # Errors
+    /// As [`Engine::put`].
+    pub fn atomic(&mut self, conn: ConnId, atomic: Atomic) -> Result<(), Refused> {
+        self.ask(conn, Request::Atomic(atomic))
+    }
+
+    fn ask(&mut self, conn: ConnId, request: Request) -> Result<(), Refused> {
+        let Some((conn, cx)) = self.parts(conn) else { return Err(Refused::Failed(Failure::Closed)) };
+        conn.ask(cx, request)
+    }
+
+    /// The next frame that the driver shall fill for an operation or an answer. Connections take turns, frame by frame.
+    pub fn poll_fill(&mut self, now_ns: u64, rails: &impl Rails) -> Option<Fill> {
+        for _ in 0..self.shared.fillable.len() {
+            let &slot = self.shared.fillable.front()?;
+            let Some(conn) = self.slots[usize::from(slot)].conn.as_mut() else {
+                self.shared.fillable.pop_front();
+                continue;
+            };
+            match conn.next_fill(&mut self.shared, rails) {
+                Offer::Fill(fill) => return Some(fill),
+                Offer::Blocked => {
+                    conn.retry_rails(&mut self.shared, now_ns);
+                    self.shared.fillable.rotate_left(1);
+                }
+                Offer::Nothing => {
+                    self.shared.fillable.pop_front();
+                    conn.operations.iter_mut().for_each(|operations| operations.listed = false);
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends a frame that was filled as `fill` said.
+    ///
+    /// # Errors
+    /// Gives the frame back when something else was sent on the connection since, or it has ended: ask for a new [`Fill`].
+    pub fn commit_fill(&mut self, now_ns: u64, fill: &Fill, frame: T, rails: &impl Rails) -> Result<Transmit<T>, T> {
+        let Some((conn, cx)) = self.parts(fill.conn) else { return Err(frame) };
+        let Some((rail, header)) = conn.commit_fill(cx, now_ns, fill, frame, rails) else { return Err(frame) };
+        // The next connection's turn.
+        if cx.fillable.front() == Some(&conn.slot()) {
+            cx.fillable.rotate_left(1);
+        }
+        Ok(transmit_frame(conn, rail, &header, frame))
+    }
+
+    /// The region that an answer would read is gone: the requester is told instead.
+    pub fn reject_fill(&mut self, fill: &Fill, reason: OpErrorReason) {
+        if let Some((conn, cx)) = self.parts(fill.conn) {
+            conn.reject_fill(cx, fill, reason);
+        }
+    }
+
+    /// Answers a peer's get with the bytes at `local_addr`, which must be readable until the connection no longer asks for them.
+    pub fn respond_get(&mut self, conn: ConnId, request: &GetRequest, local_addr: u64) {
+        if let Some((conn, cx)) = self.parts(conn) {
+            conn.respond_get(cx, request, local_addr);
+        }
+    }
+
+    /// Answers a peer's fetching atomic with the old value.
+    pub fn respond_atomic(&mut self, conn: ConnId, op: u32, old: u64) {
+        if let Some((conn, cx)) = self.parts(conn) {
+            conn.respond_atomic(cx, op, old);
+        }
+    }
+
+    /// Refuses a peer's operation. To be called when its [`Delivery`] is handled, before anything is polled from the engine or sent: the
+    /// acknowledgement must not overtake the refusal.
+    pub fn reject(&mut self, conn: ConnId, op: u32, reason: OpErrorReason) {
+        if let Some((conn, cx)) = self.parts(conn) {
+            conn.reject(cx, op, reason);
+        }
+    }
+
+    // The end.
+
+    /// Closes every connection, as when the channel itself is closed. Go on driving the engine until [`Engine::is_closed`]: it takes no longer
+    /// than the configured times, at the end of which everything is given up.
+    pub fn close_all(&mut self, now_ns: u64) {
+        self.shared.closing = true;
+        self.close_deadline_ns = now_ns + self.shared.config.timeouts.close_ns;
+        for conn in self.slots.iter_mut().filter_map(|slot| slot.conn.as_mut()) {
+            conn.go_away(&mut self.shared, now_ns);
+        }
+        self.bury();
+    }
+
+    /// Whether no connection is left.
+    pub fn is_closed(&self) -> bool {
+        self.slots.iter().all(|slot| slot.conn.is_none())
+    }
+
+    /// Why a connection is over, if it is. A connection that is no longer known was closed.
+    pub fn failure(&self, conn: ConnId) -> Option<Failure> {
+        match self.lookup(conn)?.phase {
+            Phase::Over(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// What a connection has counted.
+    pub fn stats(&self, conn: ConnId) -> Option<Stats> {
+        self.lookup(conn).map(|conn| conn.snapshot())
+    }
+
+    /// Every connection.
+    pub fn connections(&self) -> impl Iterator<Item = ConnInfo> {
+        self.slots.iter().filter_map(|slot| slot.conn.as_deref()).map(ConnInfo::of)
+    }
+
+    // Inside.
+
+    /// A connection and what it shares with the others.
+    pub(crate) fn parts(&mut self, id: ConnId) -> Option<Parts<'_, T, R>> {
+        let slot = self.slots.get_mut(usize::from(id.slot()))?;
+        if slot.generation != id.generation() {
+            return None;
+        }
+        slot.conn.as_deref_mut().map(|conn| (conn, &mut self.shared))
+    }
+
+    fn lookup(&self, id: ConnId) -> Option<&Connection<T, R>> {
+        let slot = self.slots.get(usize::from(id.slot()))?;
+        slot.conn.as_deref().filter(|_| slot.generation == id.generation())
+    }
+
+    /// A connection that new endpoints to `peer` join from now on.
+    pub(crate) fn create(&mut self, now_ns: u64, peer: Peer) -> Result<ConnId, ConnectError> {
+        let limit = self.shared.config.connections_max;
+        let no_room = ConnectError::NoRoom { limit };
+        let slot = match self.free.pop_front() {
+            Some(slot) => slot,
+            None if self.slots.len() < limit as usize => {
+                self.slots.push(Slot { generation: 0, conn: None });
+                self.shared.deadlines.grow();
+                self.slots.len() as u16 - 1
+            }
+            None => return Err(no_room),
+        };
+        let entry = &mut self.slots[usize::from(slot)];
+        let id = ConnId::new(slot, entry.generation);
+        self.last_serial = self.last_serial.wrapping_add(1);
+        let Some(conn) = Connection::new(&mut self.shared, id, peer, self.last_serial, now_ns) else {
+            self.free.push_front(slot);
+            return Err(no_room);
+        };
+        entry.conn = Some(Box::new(conn));
+        self.peers.insert(peer, slot);
+        Ok(id)
+    }
+
+    /// Frees the slots of connections that are over and that nobody holds, after ending those whose peer lives on as somebody else.
+    pub(crate) fn bury(&mut self) {
+        while let Some(peer) = self.shared.confirmed.pop() {
+            let conns = self.slots.iter_mut().filter_map(|slot| slot.conn.as_mut());
+            let earlier = |conn: &&mut Box<Connection<T, R>>| {
+                conn.peer.address == peer.address && conn.peer.incarnation != peer.incarnation
+            };
+            conns.filter(earlier).for_each(|conn| conn.fail(&mut self.shared, Failure::PeerRestarted));
+        }
+        while let Some(slot) = self.shared.ended.pop() {
+            let entry = &mut self.slots[usize::from(slot)];
+            let Some(conn) = entry.conn.take_if(|conn| conn.is_over() && conn.refs == 0) else { continue };
+            entry.generation = entry.generation.wrapping_add(1);
+            if self.peers.get(&conn.peer) == Some(&slot) {
+                self.peers.remove(&conn.peer);
+            }
+            self.shared.deadlines.correct(usize::from(slot), NEVER);
+            self.shared.ready.retain(|&other| other != slot);
+            self.shared.fillable.retain(|&other| other != slot);
+            self.shared.deliverable.retain(|&other| other != slot);
+            self.free.push_back(slot);
+        }
+    }
+}
+
+fn transmit_frame<T: Copy, R>(conn: &Connection<T, R>, rail: u8, header: &Header, frame: T) -> Transmit<T>
+where
+    R: Copy,
+{
+    Transmit {
+        conn: Some(conn.id),
+        rail: conn.rails.id(rail),
+        dst: header.dst,
+        header: header.emit(),
+        body: Body::Frame { frame, payload_len: header.form.payload_len() },
+    }
+}
+
+impl ConnInfo {
+    fn of<T: Copy, R: Copy>(conn: &Connection<T, R>) -> Self {
+        let (state, failure) = match conn.phase {
+            Phase::Connecting => ("connecting", None),
+            Phase::Accepting | Phase::Open => ("open", None),
+            Phase::Closing | Phase::Lingering => ("closing", None),
+            Phase::Over(failure) => ("failed", Some(failure)),
+        };
+        let rails = conn.rails.usable().count_ones() as usize;
+        let (stats, memory_bytes) = (conn.snapshot(), conn.memory_bytes());
+        Self { conn: conn.id, peer: conn.peer, state, failure, rails, stats, memory_bytes }
+    }
+}
