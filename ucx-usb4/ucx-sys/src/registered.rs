@@ -43,7 +43,7 @@ pub fn register<T: Transport>() -> Result<&'static Registered, Refusal> {
     if REGISTERED.get().is_some() {
         return Err(Refusal::Twice { name: T::NAME });
     }
-    let ucx = Ucx::detect()?;
+    let ucx = Ucx::detect(T::NAME)?;
     let tables = abi::build::<T>(&ucx);
     let registered = REGISTERED.get_or_init(|| Registered {
         version: ucx.version(),
@@ -221,5 +221,29 @@ pub unsafe fn complete(completion: *mut uct_completion_t, status: ucs_status_t) 
     if let Some(call) = unsafe { (*completion).func } {
         // SAFETY: the owner's own function, with the owner's own object.
         unsafe { call(completion) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" fn called(completion: *mut uct_completion_t) {
+        // SAFETY: the test's own completion.
+        unsafe { (*completion).count = 100 };
+    }
+
+    #[test]
+    fn a_completion_calls_back_with_the_last_operation_and_keeps_the_first_error() {
+        let mut completion = uct_completion_t { func: Some(called), count: 3, status: UCS_OK };
+        for (status, count, sticks) in
+            [(UCS_OK, 2, UCS_OK), (UCS_ERR_CANCELED, 1, UCS_ERR_CANCELED), (UCS_ERR_IO_ERROR, 100, UCS_ERR_CANCELED)]
+        {
+            // SAFETY: it waits for one more operation.
+            unsafe { complete(&raw mut completion, status) };
+            assert_eq!((completion.count, completion.status), (count, sticks));
+        }
+        // SAFETY: null is allowed.
+        unsafe { complete(std::ptr::null_mut(), UCS_OK) };
     }
 }

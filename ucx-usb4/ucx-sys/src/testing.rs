@@ -1,10 +1,10 @@
 //! A transport that does nothing, for unit tests.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 
 use crate::config::{BaseIfaceConfig, Field, MemUnits, Seconds, Switch, Text};
 use crate::public::*;
-use crate::transport::{Device, MdCaps, PeerAddress, Transport, Unreachable};
+use crate::transport::{DeregMode, Device, MdCaps, MkeyFlags, PeerAddress, Transport, Unreachable};
 use crate::{NO_IFACE_OPS, field};
 
 pub(crate) struct Null;
@@ -71,5 +71,18 @@ unsafe impl Transport for Null {
 
     unsafe fn ep_is_connected(_ep: *mut uct_base_ep_t, _peer: PeerAddress) -> bool {
         false
+    }
+
+    unsafe fn mem_dereg(_md: *mut uct_md_t, _memh: uct_mem_h, _mode: DeregMode) -> Result<(), ucs_status_t> {
+        Ok(())
+    }
+
+    unsafe fn mkey_pack(
+        _md: *mut uct_md_t,
+        _memh: uct_mem_h,
+        _flags: MkeyFlags,
+        _buffer: *mut c_void,
+    ) -> Result<(), ucs_status_t> {
+        Ok(())
     }
 }

@@ -180,3 +180,74 @@ impl EntryShape for Entry56 {
         Self { name, prefix, table, size, list: ucs_list_link_t::UNLINKED, flags: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::{CStr, c_int};
+    use std::mem::offset_of;
+
+    use super::*;
+    use crate::config::Kind;
+    use crate::testing::{Config, Null};
+    use crate::transport::Transport;
+
+    unsafe extern "C" fn doc(_text: *mut c_void, _arg: *const c_void) {}
+
+    fn text(pointer: *const c_char) -> Option<&'static CStr> {
+        // SAFETY: null, or one of the constants of the fields.
+        (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) })
+    }
+
+    #[test]
+    fn fields_keep_their_place_and_words_in_both_shapes() {
+        let old = shaped::<Field80>(Null::FIELDS, ());
+        let new = shaped::<Field88>(Null::FIELDS, doc);
+        assert_eq!(old.len(), Null::FIELDS.len() + 1, "one entry more: the end");
+        for (field, (old, new)) in Null::FIELDS.iter().zip(old.iter().zip(&new)) {
+            assert_eq!([text(old.name), text(new.name)], [Some(field.name()); 2]);
+            assert_eq!([text(old.dfl_value), text(new.dfl_value)], [Some(field.default_value()); 2]);
+            assert_eq!([text(old.doc), text(new.doc)], [field.help(); 2]);
+            assert_eq!([old.offset, new.offset], [field.offset_bytes(); 2]);
+            assert_eq!(old.parser.arg, new.parser.arg, "`doc` must not push `arg` aside");
+            assert!(new.parser.doc.is_some(), "UCX calls it without looking");
+        }
+        assert_eq!(old[3].offset, offset_of!(Config, timeout));
+        assert_eq!(text(old[3].parser.arg.cast()), Some(c"time value: <number>[s|us|ms|ns]"));
+        assert!(old.last().unwrap().name.is_null(), "UCX stops at the entry without a name");
+        assert!(new.last().unwrap().name.is_null(), "UCX stops at the entry without a name");
+    }
+
+    #[test]
+    fn a_members_type_decides_its_parser() {
+        let kinds: Vec<_> = Null::FIELDS.iter().map(|field| field.kind).collect();
+        use Kind::*;
+        assert_eq!(kinds, [BaseIface, Text, MemUnits, Time, Switch, Number, Real]);
+    }
+
+    /// Through UCX's own parsers: what a user writes arrives in the member, and prints as UCX prints it.
+    #[test]
+    fn values_go_through_ucx_and_back() {
+        let fields = shaped::<Field80>(Null::FIELDS, ());
+        for (index, written, bytes, printed) in [
+            (2, c"64k", 65536_u64.to_ne_bytes().to_vec(), "64K"),
+            (2, c"inf", u64::MAX.to_ne_bytes().to_vec(), "inf"),
+            (2, c"auto", (u64::MAX - 1).to_ne_bytes().to_vec(), "auto"),
+            (3, c"30s", 30.0_f64.to_ne_bytes().to_vec(), "30000000.00us"),
+            (4, c"no", c_int::to_ne_bytes(0).to_vec(), "n"),
+            (5, c"4000000000", 4_000_000_000_u32.to_ne_bytes().to_vec(), "4000000000"),
+            (6, c"0.5", 0.5_f64.to_ne_bytes().to_vec(), "0.500"),
+        ] {
+            let parser = &fields[index].parser;
+            let mut value = 0_u64;
+            let place = (&raw mut value).cast::<c_void>();
+            // SAFETY: a terminated text and eight bytes, which is the longest of these values.
+            assert_eq!(unsafe { parser.read.unwrap()(written.as_ptr(), place, parser.arg) }, 1, "{written:?}");
+            assert_eq!(value.to_ne_bytes()[..bytes.len()], bytes, "{written:?}");
+            let mut text = [0; 64];
+            // SAFETY: room for a text, and the value that was just read.
+            assert!(unsafe { parser.write.unwrap()(text.as_mut_ptr(), 64, place, parser.arg) } > 0);
+            // SAFETY: UCX terminates it.
+            assert_eq!(unsafe { CStr::from_ptr(text.as_ptr()) }.to_str(), Ok(printed));
+        }
+    }
+}

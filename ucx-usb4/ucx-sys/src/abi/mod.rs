@@ -1,7 +1,7 @@
 //! UCX's internal structs, release by release.
 //!
 //! One file per layout. It declares what changed since the release before and takes the rest from there, so a reader sees the
-//! difference; sizes and offsets are asserted when compiling, and tests/source_trees.rs compares them with UCX's own headers.
+//! difference; sizes and offsets are asserted when compiling, and `source_trees` compares them with UCX's own headers.
 
 pub(crate) mod config;
 mod layout;

@@ -172,4 +172,48 @@ mod tests {
         MemDeregParams = "uct_md_mem_dereg_params_t", 32 { field_mask @ 0, flags @ 8, memh @ 16, comp @ 24 }
         MkeyPackParams = "uct_md_mkey_pack_params_t", 16 { field_mask @ 0, flags @ 8 }
     }
+
+    fn reachable(buffer: &mut [c_char], field_mask: u64) -> ReachableParams {
+        ReachableParams {
+            field_mask,
+            device_addr: b"device".as_ptr(),
+            iface_addr: b"iface".as_ptr(),
+            info_string: buffer.as_mut_ptr(),
+            info_string_length: buffer.len(),
+            scope: 0,
+        }
+    }
+
+    #[test]
+    fn a_reason_is_cut_to_its_buffer_and_terminated() {
+        let mut buffer = [1; 8];
+        // SAFETY: the buffer is as long as the parameters say.
+        unsafe { reachable(&mut buffer[..5], field::REACHABLE_INFO).explain("unreachable") };
+        assert_eq!(buffer.map(|c| c as u8), *b"unre\0\x01\x01\x01");
+    }
+
+    #[test]
+    fn a_reason_goes_nowhere_without_a_whole_buffer() {
+        for mask in [0, 1 << 2, 1 << 3] {
+            let mut buffer = [1; 8];
+            // SAFETY: as above.
+            unsafe { reachable(&mut buffer, mask).explain("unreachable") };
+            assert_eq!(buffer, [1; 8], "mask {mask}");
+        }
+        // SAFETY: as above.
+        unsafe { reachable(&mut [], field::REACHABLE_INFO).explain("unreachable") };
+    }
+
+    #[test]
+    fn fields_outside_the_mask_are_not_looked_at() {
+        let params = reachable(&mut [], field::IFACE_ADDR);
+        assert!(params.device_addr().is_null() && !params.iface_addr().is_null());
+        let completion = std::ptr::dangling_mut();
+        let dereg = |field_mask| MemDeregParams { field_mask, flags: 1, memh: completion, comp: completion.cast() };
+        assert_eq!(dereg(field::DEREG_MEMH).invalidate(), None);
+        assert_eq!(dereg(field::DEREG_FLAGS).invalidate(), Some(std::ptr::null_mut()));
+        assert_eq!(dereg(field::DEREG_FLAGS | field::DEREG_COMPLETION).invalidate(), Some(completion.cast()));
+        assert_eq!(MkeyPackParams { field_mask: 0, flags: 1 }.flags(), 0);
+        assert_eq!(MemRegParams { field_mask: 2, flags: 1, dmabuf_fd: 0, dmabuf_offset: 0 }.flags(), 0);
+    }
 }

@@ -24,6 +24,7 @@ pub(crate) struct TcpProbe {
     pub(crate) md_config_list: usize,
     pub(crate) cm_config_list: usize,
     pub(crate) tl_list: usize,
+    pub(crate) component_link: usize,
     pub(crate) tl_link: usize,
 }
 

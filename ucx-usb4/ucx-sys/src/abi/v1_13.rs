@@ -119,6 +119,7 @@ pub(super) const TCP_PROBE: TcpProbe = TcpProbe {
     md_config_list: std::mem::offset_of!(Component<Entry48>, md_config.list),
     cm_config_list: std::mem::offset_of!(Component<Entry48>, cm_config.list),
     tl_list: std::mem::offset_of!(Component<Entry48>, tl_list),
+    component_link: std::mem::offset_of!(Component<Entry48>, list),
     tl_link: std::mem::offset_of!(Tl<Entry48>, list),
 };
 

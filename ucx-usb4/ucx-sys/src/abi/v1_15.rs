@@ -80,6 +80,7 @@ pub(super) const TCP_PROBE: TcpProbe = TcpProbe {
     md_config_list: std::mem::offset_of!(v1_13::Component<Entry56>, md_config.list),
     cm_config_list: std::mem::offset_of!(v1_13::Component<Entry56>, cm_config.list),
     tl_list: std::mem::offset_of!(v1_13::Component<Entry56>, tl_list),
+    component_link: std::mem::offset_of!(v1_13::Component<Entry56>, list),
     tl_link: std::mem::offset_of!(v1_13::Tl<Entry56>, list),
 };
 

@@ -127,6 +127,7 @@ pub(super) const TCP_PROBE: TcpProbe = TcpProbe {
     md_config_list: std::mem::offset_of!(Component, md_config.list),
     cm_config_list: std::mem::offset_of!(Component, cm_config.list),
     tl_list: std::mem::offset_of!(Component, tl_list),
+    component_link: std::mem::offset_of!(Component, list),
     tl_link: std::mem::offset_of!(v1_13::Tl<Entry56>, list),
 };
 

@@ -110,10 +110,10 @@ pub(crate) unsafe extern "C" fn is_reachable_v2<T: Transport>(
             answer = Err(Unreachable("the peer has another device".into()));
         }
     }
-    if let Err(why) = &answer {
-        // SAFETY: the text buffer is UCX's.
-        unsafe { params.explain(&why.0) };
-    }
+    // UCX 1.16 and 1.17 leave it to the transport to say that there is no reason.
+    let why = answer.as_ref().map_or_else(|why| why.0.as_str(), |()| "");
+    // SAFETY: the text buffer is UCX's.
+    unsafe { params.explain(why) };
     c_int::from(answer.is_ok())
 }
 

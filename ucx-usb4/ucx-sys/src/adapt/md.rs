@@ -208,3 +208,47 @@ pub(crate) unsafe extern "C" fn rkey_release<T: Transport>(
     // SAFETY: UCX releases what it unpacked, once.
     unsafe { T::rkey_release(Rkey { rkey, handle }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Null;
+
+    fn dereg(params: MemDeregParams) -> ucs_status_t {
+        // SAFETY: Null looks at nothing.
+        unsafe { mem_dereg::<Null>(std::ptr::null_mut(), &raw const params) }
+    }
+
+    #[test]
+    fn an_invalidation_without_completion_is_refused_before_it_starts() {
+        let memh = std::ptr::dangling_mut();
+        let comp = std::ptr::null_mut();
+        let plain = MemDeregParams { field_mask: 1, flags: 0, memh, comp };
+        assert_eq!(dereg(plain), UCS_OK);
+        assert_eq!(dereg(MemDeregParams { field_mask: 7, flags: 1, ..plain }), UCS_ERR_INVALID_PARAM);
+        assert_eq!(dereg(MemDeregParams { field_mask: 0, ..plain }), UCS_ERR_INVALID_PARAM);
+        assert_eq!(dereg(MemDeregParams { memh: std::ptr::null_mut(), ..plain }), UCS_ERR_INVALID_PARAM);
+    }
+
+    #[test]
+    fn a_key_for_export_is_refused_since_it_has_another_length() {
+        let mut untouched = 7_u64;
+        let buffer = (&raw mut untouched).cast();
+        let memh = std::ptr::dangling_mut();
+        let pack = |flags| {
+            let params = MkeyPackParams { field_mask: 1, flags };
+            let params = &raw const params;
+            [
+                // SAFETY: Null writes nothing.
+                unsafe { mkey_pack_one_flag::<Null>(std::ptr::null_mut(), memh, params, buffer) },
+                // SAFETY: as above.
+                unsafe { mkey_pack::<Null>(std::ptr::null_mut(), memh, std::ptr::null_mut(), 0, params, buffer) },
+            ]
+        };
+        assert_eq!(pack(1), [UCS_OK; 2]);
+        // 1.14's export flag is 1.15's for invalidating atomics.
+        assert_eq!(pack(2), [UCS_ERR_UNSUPPORTED, UCS_OK]);
+        assert_eq!(pack(4), [UCS_ERR_UNSUPPORTED; 2]);
+        assert_eq!(untouched, 7);
+    }
+}

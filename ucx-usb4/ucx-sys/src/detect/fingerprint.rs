@@ -100,10 +100,26 @@ fn tcp_lists_close(libraries: &Libraries, probe: TcpProbe) -> bool {
     after_md == cm_config && before_cm == md_config && first_tl == tl_link && after_tl == tl_list
 }
 
-/// The link at `place`, inside one of the two objects.
+/// Whether a component `name` is registered: another copy of the transport, from another file.
+pub(super) fn has_component(libraries: &Libraries, probe: TcpProbe, name: &CStr) -> bool {
+    let Some(head) = libraries.symbol(c"uct_components_list") else { return false };
+    let mut place = link_at(head).next.cast_const().cast::<c_void>();
+    while place != head {
+        // A component's name is its first member, terminated within 16 bytes.
+        let start = place.wrapping_byte_sub(probe.component_link).cast();
+        // SAFETY: the fingerprint has shown that the release's layout fits, so this is a component.
+        if unsafe { CStr::from_ptr(start) } == name {
+            return true;
+        }
+        place = link_at(place).next.cast_const().cast();
+    }
+    false
+}
+
+/// The link at `place`, inside one of UCX's components or transports, or a list's head.
 fn link_at(place: *const c_void) -> ucs_list_link_t {
-    // SAFETY: the caller checked the objects' sizes, the layout's assertions keep the offsets inside, and any two words are
-    // two pointer values. UCX changes them only while libraries are loaded, which the loader serializes with our constructor.
+    // SAFETY: the fingerprint checks the objects' sizes, the layout's assertions keep the offsets inside, and any two words
+    // are two pointer values. UCX changes them only while libraries are loaded, and the loader runs one constructor at a time.
     unsafe { place.cast::<ucs_list_link_t>().read_unaligned() }
 }
 

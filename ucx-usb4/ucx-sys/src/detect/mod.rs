@@ -7,12 +7,13 @@ mod fingerprint;
 mod library;
 mod refusal;
 
+use std::ffi::CStr;
 use std::fmt;
 
 pub(crate) use fingerprint::Symbols;
 pub use refusal::Refusal;
 
-use crate::abi::{RELEASES, Release};
+use crate::abi::{RELEASES, Release, tcp_probe};
 use fingerprint::Fingerprint;
 
 /// A UCX version.
@@ -46,11 +47,14 @@ pub(crate) struct Ucx {
 }
 
 impl Ucx {
-    /// Finds it, or says why it is not served. Nothing in UCX is changed.
-    pub(crate) fn detect() -> Result<Self, Refusal> {
+    /// Finds it, or says why it is not served or has a component `name` already. Nothing in UCX is changed.
+    pub(crate) fn detect(name: &'static CStr) -> Result<Self, Refusal> {
         let libraries = library::Libraries::find()?;
         let version = libraries.version()?;
         let release = decide(&Fingerprint::of(version, &libraries))?;
+        if fingerprint::has_component(&libraries, tcp_probe(release.id), name) {
+            return Err(Refusal::Twice { name });
+        }
         Ok(Self { version, release, symbols: Symbols::of(&libraries) })
     }
 

@@ -95,7 +95,7 @@ pub(crate) struct ucs_log_component_config_t {
     pub(crate) name: [c_char; 16],
 }
 
-// Only what all supported releases export (checked by tests/wheels.rs): one missing symbol would fail the whole dlopen.
+// Only what all supported releases export (checked by tests/releases.rs): one missing symbol would fail the whole dlopen.
 unsafe extern "C" {
     pub(crate) static uct_base_iface_t_class: ucs_class_t;
     pub(crate) static uct_base_ep_t_class: ucs_class_t;

@@ -1,0 +1,236 @@
+//! Runs the test transport in real UCX processes: the UCX of the machine, and each installation that `UCX_INSTALLATIONS` names
+//! (prefixes with lib/ and bin/, colon between them). The one library serves them all.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::{env, fs};
+
+/// The registration flags of `UCT_MD_MEM_ACCESS_RMA`, as the probe sees them arrive.
+const ACCESS_RMA: &str = "360";
+
+#[test]
+fn every_slot_of_the_layout_answers() {
+    for ucx in Ucx::all() {
+        let output = ucx.probe().output().unwrap();
+        let text = stdout(&output);
+        let (release, facts) = text.split_once('\n').unwrap_or_else(|| panic!("{ucx:?} said nothing: {output:?}"));
+        let minor = release.strip_prefix("release 1.").and_then(|minor| minor.parse().ok()).expect(release);
+        assert_eq!(facts, expected(minor), "{ucx:?} {release} {}", stderr(&output));
+        assert_eq!(stderr(&output), "", "{ucx:?}");
+        println!("{ucx:?}: {release}, {} facts", facts.lines().count());
+    }
+}
+
+#[test]
+fn settings_are_listed_with_their_help() {
+    for ucx in Ucx::all() {
+        let mut info = ucx.command(ucx.program("ucx_info"));
+        info.args(["-c", "-f"]).env("LD_PRELOAD", transport()).env("UCX_NULLTL_DEPTH", "9");
+        let output = info.output().expect("ucx_info: apt install ucx-utils");
+        let text = stdout(&output);
+        let settings: Vec<_> = text.lines().filter(|line| line.starts_with("UCX_NULLTL_")).collect();
+        let own =
+            settings.iter().position(|line| line.contains("LINKS")).unwrap_or_else(|| panic!("{ucx:?}: {output:?}"));
+        assert_eq!(
+            settings[own..],
+            [
+                "UCX_NULLTL_LINKS=all",
+                "UCX_NULLTL_WINDOW=256K",
+                "UCX_NULLTL_TIMEOUT=1500.00us",
+                "UCX_NULLTL_POLL=y",
+                "UCX_NULLTL_DEPTH=9",
+                "UCX_NULLTL_FACTOR=0.250",
+            ],
+            "{ucx:?}"
+        );
+        assert!(settings[..own].contains(&"UCX_NULLTL_MAX_NUM_EPS=inf"), "UCX's own settings come first: {settings:?}");
+        let lines: Vec<_> = text.lines().collect();
+        assert!(
+            lines.windows(2).any(|two| two == ["#", "# Size of the window."]),
+            "{ucx:?}: help of WINDOW is missing"
+        );
+        assert!(text.contains("# nulltl transport configuration"), "{ucx:?}");
+    }
+}
+
+#[test]
+fn settings_arrive_and_log_lines_follow_the_level_of_ucx() {
+    const OPENED: &str = "opened with links=";
+    for ucx in Ucx::all() {
+        let quiet = stdout(&ucx.probe().output().unwrap());
+        assert!(!quiet.contains(OPENED), "{ucx:?} shows an info line unasked:\n{quiet}");
+        let mut probe = ucx.probe();
+        probe.env("UCX_LOG_LEVEL", "info").env("UCX_NULLTL_LINKS", "a,b").env("UCX_NULLTL_WINDOW", "auto");
+        probe.env("UCX_NULLTL_TIMEOUT", "2s").env("UCX_NULLTL_POLL", "n");
+        let text = stdout(&probe.output().unwrap());
+        let line = text.lines().find(|line| line.contains(OPENED)).unwrap_or_else(|| panic!("{ucx:?}:\n{text}"));
+        assert!(line.ends_with("opened with links=a,b window=Auto timeout=2 poll=false depth=7 factor=0.25"), "{line}");
+        assert!(line.contains("INFO") && line.contains("lib.rs"), "not UCX's own form: {line}");
+    }
+}
+
+#[test]
+fn an_unknown_release_is_refused_in_one_line_and_ucx_goes_on() {
+    let output = with_version(99);
+    assert_eq!(stdout(&output), "release 1.99\nthe component is not registered\n");
+    assert_eq!(
+        stderr(&output),
+        "usb4: not available: UCX 1.99.0 is not supported; use UCX 1.13 to 1.22, or a newer ucx-usb4\n"
+    );
+}
+
+#[test]
+fn a_known_release_with_another_ones_libuct_is_refused() {
+    let mine = stdout(&Ucx::of_the_machine().probe().output().unwrap());
+    let claimed = if mine.starts_with("release 1.18\n") { 20 } else { 18 };
+    let output = with_version(claimed);
+    assert!(stdout(&output).ends_with("the component is not registered\n"), "{output:?}");
+    let line = stderr(&output);
+    assert!(line.starts_with(&format!("usb4: not available: UCX says it is 1.{claimed}.0, but ")), "{line}");
+    assert!(line.contains("libuct.so") && line.contains("supported are") && line.lines().count() == 1, "{line}");
+}
+
+#[test]
+fn a_second_copy_of_the_transport_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.so");
+    fs::copy(transport(), &copy).unwrap();
+    for ucx in Ucx::all() {
+        let output = ucx.probe().env("LD_PRELOAD", &copy).output().unwrap();
+        assert_eq!(stderr(&output), "usb4: not available: nulltl is registered already; load the transport once\n");
+        assert!(stdout(&output).ends_with("ep_invalidate: Request canceled\n"), "{ucx:?} {output:?}");
+    }
+}
+
+/// What the probe says after its first line.
+fn expected(minor: u32) -> String {
+    // 1.13 and 1.14 have one flag for invalidation of any kind.
+    let arrived = if minor >= 15 { 1 } else { 3 };
+    let inter_node = u32::from(minor >= 18);
+    // Before 1.15 there is neither a reason nor a scope.
+    let reachable =
+        if minor >= 15 { ["1 1 ()", "0 0 (nulltl reaches )", "1 0 (the peer has an)"] } else { ["1", "0", "1"] };
+    let [itself, other_iface, other_device] = reachable;
+    let connected = if minor >= 16 { "self: connected 1\nother iface: connected 0\n" } else { "" };
+    format!(
+        "\
+md nulltl max_reg 1099511627776 key 8 reg 1 need_rkey 1
+md access 1 reg 1 cost 0.5 0.25
+device nulltl/null_0 type 0
+device nulltl/null_1 type 0
+packed with flags 0
+unpacked 1 flags {ACCESS_RMA}
+release: Success
+pack flags 1: Success, arrived {arrived}
+invalidated: Success
+unpack an invalidated key: Invalid parameter
+deregister twice: No such element
+iface short 1024 bcopy 8192 shared 1e+09 inter_node {inter_node} eps 1
+self: reachable {itself}
+other iface: reachable {other_iface}
+other device: reachable {other_device}
+{connected}received 15 bytes: header, payload
+received 6 bytes: packed
+am_bcopy 6
+am_bcopy to id 32: -5
+unfilled slots: -22 -22
+ep_invalidate: Request canceled
+"
+    )
+}
+
+/// The probe with this machine's libuct and a libucp that claims to be 1.`minor`.
+fn with_version(minor: u32) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("ucp.c");
+    let text =
+        format!("void ucp_get_version(unsigned *a, unsigned *b, unsigned *c) {{ *a = 1; *b = {minor}; *c = 0; }}");
+    fs::write(&source, text).unwrap();
+    let library = folder.path().join("libucp.so.0");
+    // It must belong to the same libuct, hence the link.
+    compile(&source, &library, &["-shared", "-fPIC", "-Wl,-soname,libucp.so.0", "-Wl,--no-as-needed", "-luct"]);
+    Ucx::of_the_machine().probe().env("LD_LIBRARY_PATH", folder.path()).output().unwrap()
+}
+
+/// An installed UCX.
+#[derive(Debug)]
+struct Ucx {
+    /// `None`: the machine's own, where the linker finds it.
+    prefix: Option<PathBuf>,
+}
+
+impl Ucx {
+    fn of_the_machine() -> Self {
+        Self { prefix: None }
+    }
+
+    fn all() -> Vec<Self> {
+        let more = env::var_os("UCX_INSTALLATIONS").unwrap_or_default();
+        let more = env::split_paths(&more).filter(|prefix| !prefix.as_os_str().is_empty());
+        [Self::of_the_machine()].into_iter().chain(more.map(|prefix| Self { prefix: Some(prefix) })).collect()
+    }
+
+    fn program(&self, name: &str) -> OsString {
+        self.prefix.as_ref().map_or(name.into(), |prefix| prefix.join("bin").join(name).into())
+    }
+
+    fn command(&self, program: OsString) -> Command {
+        let mut command = Command::new(program);
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("UCX_")) {
+            command.env_remove(name);
+        }
+        if let Some(prefix) = &self.prefix {
+            command.env("LD_LIBRARY_PATH", prefix.join("lib"));
+        }
+        command
+    }
+
+    fn probe(&self) -> Command {
+        static PROBE: OnceLock<tempfile::TempDir> = OnceLock::new();
+        let folder = PROBE.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probe.c");
+            compile(&source, &folder.path().join("probe"), &["-lucp", "-luct", "-lucs"]);
+            folder
+        });
+        let mut command = self.command(folder.path().join("probe").into());
+        command.arg(transport());
+        command
+    }
+}
+
+fn compile(source: &Path, program: &Path, flags: &[&str]) {
+    let mut cc = Command::new("cc");
+    let output =
+        cc.arg("-o").arg(program).arg(source).args(flags).output().expect("cc, which also links Rust programs");
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+/// The test transport. Cargo builds examples for `cargo test`, but not for `cargo test --test releases`, so it is asked for;
+/// built already, that takes no time.
+fn transport() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--package", env!("CARGO_PKG_NAME"), "--example", "nulltl"]);
+        cargo.arg("--message-format=json-render-diagnostics").current_dir(env!("CARGO_MANIFEST_DIR"));
+        let output = cargo.output().expect("cargo runs these tests");
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = stdout(&output);
+        let messages = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        messages
+            .filter_map(|message| message["filenames"][0].as_str().map(PathBuf::from))
+            .find(|file| file.ends_with("examples/libnulltl.so"))
+            .expect("the example is a cdylib")
+    })
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
