@@ -50,7 +50,7 @@ pub struct Timeouts {
     pub reorder_delay_ns: u64,
     /// How long a closed connection still answers a peer that missed its last word.
     pub linger_ns: u64,
-    /// How long [`Engine::close_all`](crate::Engine::close_all) waits for frames of its own to be acknowledged.
+    /// How long [`Engine::close`](crate::Engine::close) waits for frames of its own to be acknowledged.
     pub close_ns: u64,
     /// How long it waits for a peer to answer when nothing is unacknowledged.
     pub close_answer_ns: u64,

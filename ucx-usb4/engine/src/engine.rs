@@ -29,7 +29,9 @@ pub struct Engine<T, R> {
     pub(crate) strangers: Strangers,
     free: VecDeque<u16>,
     last_serial: u32,
-    /// When [`Engine::close_all`] stops waiting.
+    /// What connections that are gone had counted.
+    buried: Stats,
+    /// When [`Engine::close`] stops waiting.
     close_deadline_ns: u64,
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct Slot<T, R> {
     pub(crate) conn: Option<Box<Connection<T, R>>>,
 }
 
-/// A connection as [`Engine::connections`] shows it.
+/// A connection as [`Engine::info`] shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnInfo {
     /// Its name.
@@ -87,6 +89,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
             strangers: Strangers::new(),
             free: VecDeque::new(),
             last_serial: 0,
+            buried: Stats::default(),
             close_deadline_ns: NEVER,
         }
     }
@@ -96,7 +99,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     /// The connection to `peer`, which `rails` lead to: a new one, or the one there is, whoever opened it.
     ///
     /// # Errors
-    /// [`ConnectError`] at the limit of connections, and once [`Engine::close_all`] was called.
+    /// [`ConnectError`] at the limit of connections, and once [`Engine::close`] was called.
     pub fn connect(&mut self, now_ns: u64, peer: Peer, rails: RailSet) -> Result<ConnId, ConnectError> {
         if self.shared.closing {
             return Err(ConnectError::Closing);
@@ -481,7 +484,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
 
     /// Closes every connection, as when the channel itself is closed. Go on driving the engine until [`Engine::is_closed`]: it takes no longer
     /// than the configured times, at the end of which everything is given up.
-    pub fn close_all(&mut self, now_ns: u64) {
+    pub fn close(&mut self, now_ns: u64) {
         self.shared.closing = true;
         self.close_deadline_ns = now_ns + self.shared.config.timeouts.close_ns;
         for conn in self.slots.iter_mut().filter_map(|slot| slot.conn.as_mut()) {
@@ -509,8 +512,24 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     }
 
     /// Every connection.
-    pub fn connections(&self) -> impl Iterator<Item = ConnInfo> {
-        self.slots.iter().filter_map(|slot| slot.conn.as_deref()).map(ConnInfo::of)
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
+        self.slots.iter().filter_map(|slot| slot.conn.as_deref()).map(|conn| conn.id)
+    }
+
+    /// What there is to know of a connection.
+    pub fn info(&self, conn: ConnId) -> Option<ConnInfo> {
+        self.lookup(conn).map(ConnInfo::of)
+    }
+
+    /// What all connections have counted, those that have ended included, and damaged frames of none.
+    pub fn totals(&self) -> Stats {
+        let living = self.slots.iter().filter_map(|slot| slot.conn.as_deref());
+        living.fold(self.buried, |totals, conn| totals.plus(&conn.snapshot()))
+    }
+
+    /// Counts a frame whose header could not be parsed. Whose it was, nobody knows; to its connection it is lost.
+    pub fn handle_damaged(&mut self) {
+        self.buried.invalid += 1;
     }
 
     // Inside.
@@ -567,6 +586,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
             let entry = &mut self.slots[usize::from(slot)];
             let Some(conn) = entry.conn.take_if(|conn| conn.is_over() && conn.refs == 0) else { continue };
             entry.generation = entry.generation.wrapping_add(1);
+            self.buried = self.buried.plus(&Stats { in_flight: 0, window: 0, ..conn.snapshot() });
             if self.peers.get(&conn.peer) == Some(&slot) {
                 self.peers.remove(&conn.peer);
             }

@@ -44,3 +44,32 @@ pub struct Stats {
     /// Frames that the peer grants beyond those acknowledged.
     pub window: u32,
 }
+
+impl Stats {
+    /// Counters and what is under way summed; of depths and times the largest.
+    #[must_use]
+    pub(crate) fn plus(&self, other: &Stats) -> Stats {
+        Stats {
+            frames_sent: self.frames_sent + other.frames_sent,
+            bytes_sent: self.bytes_sent + other.bytes_sent,
+            frames_received: self.frames_received + other.frames_received,
+            bytes_received: self.bytes_received + other.bytes_received,
+            retransmitted: self.retransmitted + other.retransmitted,
+            found_lost: self.found_lost + other.found_lost,
+            timeouts: self.timeouts + other.timeouts,
+            probes_sent: self.probes_sent + other.probes_sent,
+            acks_sent: self.acks_sent + other.acks_sent,
+            duplicates: self.duplicates + other.duplicates,
+            beyond_window: self.beyond_window + other.beyond_window,
+            invalid: self.invalid + other.invalid,
+            reorder_depth_max: self.reorder_depth_max.max(other.reorder_depth_max),
+            credit_stalls: self.credit_stalls + other.credit_stalls,
+            rail_stalls: self.rail_stalls + other.rail_stalls,
+            rail_failovers: self.rail_failovers + other.rail_failovers,
+            rtt_ns: self.rtt_ns.max(other.rtt_ns),
+            rtt_var_ns: self.rtt_var_ns.max(other.rtt_var_ns),
+            in_flight: self.in_flight + other.in_flight,
+            window: self.window + other.window,
+        }
+    }
+}
