@@ -1,6 +1,7 @@
 //! The channel that the driver holds: one of the carriers, chosen when it is opened.
 
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 use crate::sim::SimChannel;
 use crate::{
@@ -17,13 +18,15 @@ pub struct OpenOptions {
     pub transmit_frames: usize,
     /// The simulated node to be on; `None`: what the environment says (see [`sim::Placement`](crate::sim::Placement)).
     pub node: Option<NodeId>,
+    /// The folder (of a file system in memory) for simulated fabrics; `None`: `/dev/shm`.
+    pub shm: Option<PathBuf>,
 }
 
 impl OpenOptions {
     /// The defaults for a carrier: 1024 transmit frames, placed by the environment.
     #[must_use]
     pub fn new(links: LinkSpec) -> OpenOptions {
-        OpenOptions { links, transmit_frames: 1024, node: None }
+        OpenOptions { links, transmit_frames: 1024, node: None, shm: None }
     }
 
     /// Opens the channel.

@@ -2,8 +2,9 @@
 
 mod carrier;
 mod channel;
+mod clock;
 mod error;
-mod ids;
+mod shm;
 pub mod sim;
 mod spec;
 mod stats;
@@ -12,10 +13,9 @@ mod types;
 pub use carrier::{Carrier, Limits};
 pub use channel::{Channel, OpenOptions};
 pub use error::{OpenError, PlacementError, SubmitError};
-pub use ids::{Address, ChannelId, HEADER_LEN, NodeId, PAYLOAD_MAX, RailId, RailSet};
 pub use spec::LinkSpec;
 pub use stats::{ConnectionState, ConnectionStats, Counters, RailCounters};
 pub use types::{ArmResult, FabricId, LinkEvent, RailInfo, Reaped, RxFrame, TxFrame};
+pub use usb4_wire::{Address, CONTROL_MAX, ChannelId, HEADER_LEN, NodeId, PAYLOAD_MAX, RailId, RailSet};
 
-/// Longest payload of [`Carrier::submit_control`] in bytes: it travels inside the descriptor.
-pub const CONTROL_MAX: usize = 64;
+const _: () = assert!(CONTROL_MAX == shm::ring::INLINE_MAX, "control payloads travel inside a ring's cell");

@@ -1,10 +1,13 @@
 //! The links setting: which carrier to open.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::OpenError;
 use crate::sim::Profile;
+
+/// The kernel module's device.
+const DEVICE: &str = "/dev/usb4dma";
 
 /// The value of `UCX_USB4_LINKS`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -16,6 +19,17 @@ pub enum LinkSpec {
     SimProfile(Profile),
     /// `sim:/path/to/fabric.toml`: a simulated fabric that a file describes.
     SimFile(PathBuf),
+}
+
+impl LinkSpec {
+    /// Whether there is something to open: a simulated cable always, the kernel's rings where the module is loaded.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        match self {
+            LinkSpec::Auto => Path::new(DEVICE).exists(),
+            LinkSpec::SimProfile(_) | LinkSpec::SimFile(_) => true,
+        }
+    }
 }
 
 impl FromStr for LinkSpec {

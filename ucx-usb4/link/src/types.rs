@@ -13,15 +13,15 @@ pub struct TxFrame(pub(crate) u32);
 
 /// A received frame whose payload has not been read yet. A copyable name, not an owner: whoever
 /// reaped it gives it back once, with [`Carrier::release`](crate::Carrier::release).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RxFrame {
-    /// Where the payload lies; computed once, from checked values, when the frame was reaped.
-    pub(crate) payload: *const u8,
+    /// Where the payload lies: a frame of the sender's pool or a word of the cell. Checked when it was reaped.
+    pub(crate) source: u32,
     /// Position in the ring it came from (counts up for ever, wraps at 2^32).
     pub(crate) position: u32,
     /// The ring it came from.
     pub(crate) ring: u16,
-    /// Bytes of payload that may be read behind `payload`.
+    /// Bytes of payload that may be read.
     pub(crate) payload_len: u16,
 }
 

@@ -126,29 +126,19 @@ impl Profile {
             Profile::Ideal => "2 nodes, 1 cable, 1 rail; no pacing, no delay: measures the software",
             Profile::StrixHalo => "2 nodes, 2 cables x 2 rails, 13 Gb/s and 5.5 us one way per rail",
             Profile::Usb4v1 => "2 nodes, 1 cable x 1 rail, 37.42 Gb/s and 5.5 us one way",
-            Profile::Usb4v2 => "2 nodes, 1 cable x 1 rail, 63 Gb/s and 4.5 us one way",
+            Profile::Usb4v2 => "2 nodes, 1 cable x 1 rail, 63 Gb/s and 4.1 us one way",
         }
     }
 
-    /// The fabric.
+    /// Its description, as a file for `sim:PATH` would hold it.
     #[must_use]
-    pub fn config(self) -> FabricConfig {
-        let rail = |rate_mbps: u64, latency_ns| RailConfig {
-            rate_bits_per_s: Some(rate_mbps * 1_000_000),
-            latency_ns,
-            ..RailConfig::IDEAL
-        };
-        let (cables, rails, rail) = match self {
-            Profile::Ideal => (1, 1, RailConfig::IDEAL),
-            // What one DMA ring pair of that chip moves, and what a polled ring shows one way.
-            Profile::StrixHalo => (2, 2, rail(13_000, 5_500)),
-            // 40 Gb/s less line code, RS-FEC and tunnel-packet headers.
-            Profile::Usb4v1 => (1, 1, rail(37_420, 5_500)),
-            // 80 Gb/s cables end at controllers on PCIe 4.0 x4; 4.6 us is the best one-way time published for them.
-            Profile::Usb4v2 => (1, 1, rail(63_000, 4_500)),
-        };
-        let cable = CableConfig { between: [NodeId(0), NodeId(1)], rails: vec![rail; rails], unplug: Vec::new() };
-        FabricConfig { nodes: 2, seed: None, cables: vec![cable; cables] }
+    pub fn toml(self) -> &'static str {
+        match self {
+            Profile::Ideal => include_str!("profiles/ideal.toml"),
+            Profile::StrixHalo => include_str!("profiles/strix-halo.toml"),
+            Profile::Usb4v1 => include_str!("profiles/usb4-40g.toml"),
+            Profile::Usb4v2 => include_str!("profiles/usb4-80g.toml"),
+        }
     }
 }
 
@@ -170,4 +160,25 @@ pub struct ConfigError {
     pub column: usize,
     /// What is wrong, and what was expected.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_profile_parses_and_is_what_its_summary_says() {
+        for profile in Profile::all() {
+            let config = FabricConfig::parse(profile.name(), profile.toml()).unwrap();
+            assert_eq!(config.nodes, 2);
+            let summary = profile.summary();
+            assert_eq!(summary.contains("2 cables"), config.cables.len() == 2);
+            for rail in &config.cables[0].rails {
+                if let Some(rate) = rail.rate_bits_per_s {
+                    assert!(summary.contains(&format!("{} Gb/s", rate as f64 / 1e9)), "{summary}");
+                    assert!(summary.contains(&format!("{} us", rail.latency_ns as f64 / 1e3)), "{summary}");
+                }
+            }
+        }
+    }
 }
