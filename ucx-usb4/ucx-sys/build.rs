@@ -53,18 +53,17 @@ struct Ucx {
 impl Ucx {
     /// pkg-config's answer where there is one (`PKG_CONFIG_PATH` names another UCX), else the compiler's own directories.
     fn find() -> Self {
-        let found = pkg_config::Config::new().cargo_metadata(false).atleast_version("1.13").probe("ucx");
-        let (include_dirs, link_dirs) = match found {
-            Ok(ucx) => (ucx.include_paths, ucx.link_paths),
-            Err(pkg_config::Error::ProbeFailure { output, .. })
-                if !output.stderr.is_empty() && Self::too_old(&output) =>
-            {
-                fail(
-                    "UCX 1.13 or newer is needed: install a newer libucx-dev, or set PKG_CONFIG_PATH to the UCX to use",
-                )
-            }
-            Err(_) => (Vec::new(), Vec::new()),
-        };
+        let found = pkg_config::Config::new().cargo_metadata(false).probe("ucx");
+        if let Ok(ucx) = &found
+            && !new_enough(&ucx.version)
+        {
+            fail(&format!(
+                "UCX {} is too old: install 1.13 or newer, or set PKG_CONFIG_PATH to the UCX to use",
+                ucx.version
+            ));
+        }
+        let (include_dirs, link_dirs) =
+            found.map_or_else(|_| Default::default(), |ucx| (ucx.include_paths, ucx.link_paths));
         let defaults = ["/usr/include", "/usr/local/include"].map(PathBuf::from);
         let has_header = |dir: &PathBuf| Path::new(dir).join("uct/api/uct.h").is_file();
         if !include_dirs.iter().chain(&defaults).any(has_header) {
@@ -74,9 +73,14 @@ impl Ucx {
         }
         Self { include_dirs, link_dirs }
     }
+}
 
-    fn too_old(output: &std::process::Output) -> bool {
-        String::from_utf8_lossy(&output.stderr).contains("version of ucx is")
+/// Whether it is 1.13 or newer; what cannot be read is left to the layout assertions.
+fn new_enough(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (1, 13),
+        _ => true,
     }
 }
 
@@ -91,7 +95,6 @@ fn check_libclang() {
 }
 
 fn fail(why: &str) -> ! {
-    println!("cargo:warning=ucx-sys: {why}");
     eprintln!("ucx-sys: {why}");
     exit(1)
 }

@@ -178,6 +178,7 @@ impl Registered {
 ///
 /// # Safety
 /// `iface` is open; `data` is `len_bytes` of readable memory that nobody else writes meanwhile.
+#[inline]
 pub unsafe fn invoke_am(
     iface: *mut uct_base_iface_t,
     id: u8,
@@ -200,6 +201,7 @@ pub unsafe fn invoke_am(
 ///
 /// # Safety
 /// `completion` is null or waits for at least one operation.
+#[inline]
 pub unsafe fn complete(completion: *mut uct_completion_t, status: ucs_status_t) {
     if completion.is_null() {
         return;

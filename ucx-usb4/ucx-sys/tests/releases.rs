@@ -23,6 +23,20 @@ fn every_slot_of_the_layout_answers() {
     }
 }
 
+/// rustc links with BIND_NOW: a symbol that one release lacks would fail the whole dlopen there. Checked where only one release
+/// is at hand too, against what all ten export.
+#[test]
+fn only_symbols_of_all_releases_are_bound() {
+    let output = Command::new("nm").args(["--dynamic", "--undefined-only"]).arg(transport()).output();
+    let text = stdout(&output.expect("nm comes with the linker"));
+    let bound = text.lines().filter_map(|line| line.split_whitespace().last());
+    let bound: Vec<_> = bound.filter(|name| name.starts_with("uc")).collect();
+    assert!(bound.contains(&"uct_component_register"), "{bound:?}");
+    let exported: Vec<_> = EXPORTED_BY_ALL.split_whitespace().collect();
+    let strangers: Vec<_> = bound.iter().filter(|name| !exported.contains(name)).collect();
+    assert!(strangers.is_empty(), "not exported by every release: {strangers:?}; look them up at load time instead");
+}
+
 #[test]
 fn settings_are_listed_with_their_help() {
     for ucx in Ucx::all() {
@@ -103,6 +117,21 @@ fn a_second_copy_of_the_transport_is_refused() {
         assert!(stdout(&output).ends_with("ep_invalidate: Request canceled\n"), "{ucx:?} {output:?}");
     }
 }
+
+/// Of what ucx-sys uses, what libuct and libucs of 1.13 to 1.22 export alike (nm of Debian's 1.13.1 and the PyPI packages).
+const EXPORTED_BY_ALL: &str = "
+ucs_class_call_cleanup_chain ucs_config_clone_double ucs_config_clone_int ucs_config_clone_string
+ucs_config_clone_table ucs_config_clone_uint ucs_config_clone_ulong ucs_config_help_generic ucs_config_help_table
+ucs_config_release_nop ucs_config_release_string ucs_config_release_table ucs_config_sprintf_bool
+ucs_config_sprintf_double ucs_config_sprintf_memunits ucs_config_sprintf_string ucs_config_sprintf_time
+ucs_config_sprintf_uint ucs_config_sscanf_bool ucs_config_sscanf_double ucs_config_sscanf_memunits
+ucs_config_sscanf_string ucs_config_sscanf_table ucs_config_sscanf_time ucs_config_sscanf_uint ucs_global_opts
+ucs_log_dispatch ucs_malloc ucs_status_string uct_base_ep_fence uct_base_ep_t_class uct_base_ep_t_init
+uct_base_iface_estimate_perf uct_base_iface_fence uct_base_iface_flush uct_base_iface_progress_disable
+uct_base_iface_progress_enable uct_base_iface_query uct_base_iface_t_class uct_base_iface_t_init
+uct_component_register uct_iface_config_table uct_iface_handle_ep_err uct_md_config_table
+uct_md_query_single_md_resource uct_tl_register
+";
 
 /// What the probe says after its first line.
 fn expected(minor: u32) -> String {

@@ -169,3 +169,72 @@ pub(crate) unsafe extern "C" fn ep_invalidate<T: Transport>(
     // SAFETY: UCX gives an open endpoint.
     unsafe { T::ep_invalidate(ep) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+    use std::ptr::null;
+
+    use super::*;
+    use crate::NO_IFACE_OPS;
+    use crate::testing::Null;
+
+    unsafe extern "C" fn query(_iface: uct_iface_h, attr: *mut uct_iface_attr_t) -> ucs_status_t {
+        // SAFETY: the adapter's own attributes.
+        unsafe { (*attr).device_addr_len = 4 };
+        UCS_OK
+    }
+
+    unsafe extern "C" fn device_address(_iface: uct_iface_h, address: *mut uct_device_addr_t) -> ucs_status_t {
+        // SAFETY: four bytes were asked for.
+        unsafe { address.cast::<[u8; 4]>().write(*b"mine") };
+        UCS_OK
+    }
+
+    /// What UCX from 1.15 on gets for an answer and a reason. Null reaches whoever has an interface address.
+    fn ask(device: &CStr, iface: *const u8, scope: Option<u32>) -> (c_int, String) {
+        let ops = uct_iface_ops_t {
+            iface_query: Some(query),
+            iface_get_device_address: Some(device_address),
+            ..NO_IFACE_OPS
+        };
+        let mut base = std::mem::MaybeUninit::<uct_base_iface_t>::zeroed();
+        // SAFETY: zeroed memory of the right type.
+        unsafe { (*base.as_mut_ptr()).super_ = uct_iface_t { ops } };
+        let mut text: [c_char; 64] = [b'?'.cast_signed(); 64];
+        text[63] = 0;
+        let params = ReachableParams {
+            field_mask: 0xf | scope.map_or(0, |_| field::REACHABLE_SCOPE),
+            device_addr: device.as_ptr().cast(),
+            iface_addr: iface,
+            info_string: text.as_mut_ptr(),
+            info_string_length: text.len(),
+            scope: scope.unwrap_or(field::SCOPE_DEVICE),
+        };
+        // SAFETY: an interface with all that the adapter uses, and parameters as UCX makes them.
+        let answer = unsafe { is_reachable_v2::<Null>(base.as_mut_ptr(), &raw const params) };
+        // SAFETY: terminated, by the adapter or above.
+        let text = unsafe { CStr::from_ptr(text.as_ptr()) };
+        (answer, text.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn the_scope_of_a_device_ends_at_its_address() {
+        let address = b"address".as_ptr();
+        let network = Some(field::SCOPE_DEVICE + 1);
+        let device = Some(field::SCOPE_DEVICE);
+        assert_eq!(ask(c"mine", address, device), (1, String::new()));
+        assert_eq!(ask(c"theirs", address, network), (1, String::new()));
+        assert_eq!(ask(c"theirs", address, None), (1, String::new()), "without its bit the scope is not looked at");
+        assert_eq!(ask(c"theirs", address, device), (0, "the peer has another device".into()));
+        assert_eq!(ask(c"mine", null(), network), (0, "nobody is there".into()));
+    }
+
+    #[test]
+    fn a_long_device_name_is_cut_and_stays_terminated() {
+        let device = Device { name: "x".repeat(40), kind: UCT_DEVICE_TYPE_NET, sys_device: 3 };
+        let resource = resource(&device);
+        assert!(resource.name[..31].iter().all(|c| *c == b'x'.cast_signed()));
+        assert_eq!((resource.name[31], resource.sys_device), (0, 3));
+    }
+}

@@ -5,6 +5,7 @@
 
 mod base;
 mod flags;
+#[allow(unreachable_pub, dead_code)] // newer headers name what this module declares itself for older ones
 #[allow(missing_docs, non_camel_case_types, non_upper_case_globals, rustdoc::all)]
 // These names and their documentation are UCX's; bindgen's own code is not ours to polish.
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, unsafe_op_in_unsafe_fn)]
