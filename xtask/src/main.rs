@@ -9,6 +9,7 @@ mod packages;
 mod soak;
 mod stage;
 mod suites;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -56,6 +57,10 @@ enum Task {
 
     /// Run the protocol simulator with new seeds
     Soak(soak::Options),
+
+    /// Real kernels in virtual machines, joined by simulated USB4 cables
+    #[command(subcommand)]
+    Vm(vm::Vm),
 }
 
 fn main() -> ExitCode {
@@ -79,5 +84,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Fmt { check } => lint::format(&shell, check),
         Task::Lint => lint::lint(&shell),
         Task::Soak(options) => soak::run(&shell, &options),
+        Task::Vm(vm) => vm::run(&vm),
     }
 }

@@ -1,0 +1,57 @@
+# For job scripts: . /lib.sh
+# $h is this guest's number from 0, $n how many there are. Guests reach each other as node0, node1, ... on the management network.
+
+say() { echo "[$(busybox cut -d ' ' -f 1 /proc/uptime)] $*"; }
+fail() { say "FAILED: $*"; exit 1; }
+
+# load MODULE: inserts it and what it needs; fails if this kernel does not have it.
+load() {
+    [ -f "/m/$1.list" ] || return 1
+    while read -r module; do
+        [ -d "/sys/module/$module" ] || busybox insmod "/m/$module.ko" || return 1
+    done < "/m/$1.list"
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+    _left=$(($1 * 5)); shift
+    until "$@" > /dev/null 2>&1; do
+        _left=$((_left - 1))
+        [ $_left -gt 0 ] || return 1
+        busybox usleep 200000
+    done
+}
+
+# barrier NAME: until all guests came here.
+barrier() {
+    touch "/job/barrier.$1.$h"
+    wait_for 60 _all_at "$1" || fail "barrier $1: not all guests came"
+}
+_all_at() {
+    for _i in $(busybox seq 0 $((n - 1))); do [ -e "/job/barrier.$1.$_i" ] || return 1; done
+}
+
+# fault ARGS...: what `usb4-testbed ctl` takes, such as: fault unplug 0
+_faults=0
+fault() {
+    _faults=$((_faults + 1))
+    echo "$*" > "/job/fault.$h.$_faults.tmp"
+    mv "/job/fault.$h.$_faults.tmp" "/job/fault.$h.$_faults"
+    wait_for 10 test -e "/job/fault.$h.$_faults.done" || fail "fault $*: no answer"
+    [ "$(busybox head -n 1 "/job/fault.$h.$_faults.done")" = ok ] || fail "fault $*: $(cat "/job/fault.$h.$_faults.done")"
+}
+
+# Services that peers offer: one line each, such as 0-1.0 network
+services() {
+    for _s in /sys/bus/thunderbolt/devices/*.*; do
+        [ -e "$_s/key" ] && echo "${_s##*/} $(cat "$_s/key")"
+    done
+}
+
+# tbnet_up INTERFACE ADDRESS: waits for the interface of thunderbolt-net and gives it the address.
+tbnet_up() {
+    wait_for 60 test -e "/sys/class/net/$1" || fail "$1 did not appear"
+    busybox ip addr add "$2/24" dev "$1" 2>/dev/null
+    busybox ip link set "$1" up
+    wait_for 30 busybox grep -q 1 "/sys/class/net/$1/carrier" || fail "$1 has no carrier"
+}

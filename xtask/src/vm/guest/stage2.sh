@@ -1,0 +1,26 @@
+# Second half of a guest's start: management network, then the job's script; what it leaves goes to /job, rc.$h last.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
+for word in $(cat /proc/cmdline); do
+    case $word in ucx.*=*) key=${word%%=*}; eval "${key#ucx.}='${word#*=}'" ;; esac
+done
+export h n limit image
+mkdir -p /dev/pts /dev/shm /tmp /run /root
+mount -t devpts p /dev/pts; mount -t tmpfs t /dev/shm; mount -t tmpfs t /tmp; mount -t tmpfs t /run
+mount -t debugfs d /sys/kernel/debug 2>/dev/null
+busybox hostname "node$h"
+busybox ip link set lo up
+interface=$(ls /sys/class/net | busybox grep -E '^(eth|en)' | busybox head -n 1)
+busybox ip addr add "10.8.0.$((h + 1))/24" dev "$interface"
+busybox ip link set "$interface" up
+for i in $(busybox seq 0 $((n - 1))); do echo "10.8.0.$((i + 1)) node$i"; done >> /etc/hosts 2>/dev/null
+if [ -x /usr/sbin/sshd ]; then mkdir -p /run/sshd; /usr/sbin/sshd; fi
+[ -f /job/local.sh ] && . /job/local.sh
+touch "/job/ready.$h"
+echo "@ready $(cat /proc/uptime)"
+busybox setsid busybox timeout -k 5 "$limit" sh /job/script > "/job/out.$h" 2>&1
+rc=$?
+echo "@done $rc $(cat /proc/uptime)"
+dmesg > "/job/dmesg.$h" 2>/dev/null || busybox dmesg > "/job/dmesg.$h"
+echo $rc > "/job/rc.$h.tmp"; mv "/job/rc.$h.tmp" "/job/rc.$h"
+sync
+busybox poweroff -f

@@ -1,0 +1,163 @@
+//! Virtual machines with real kernels on the simulated USB4 cables of `usb4-testbed`.
+//!
+//! [`cache`] holds what is downloaded: QEMU and its libraries ([`tools`]), kernels ([`kernel`]), a Debian root ([`debian`]). [`session`]
+//! boots guests ([`initramfs`], [`qemu`]), the device process ([`testbed`]) and the management network ([`hub`]), watches them and
+//! collects what they leave; [`smoke`] is the proof with the distribution's own drivers.
+
+mod apt;
+mod cache;
+mod cpio;
+mod debian;
+mod hub;
+mod initramfs;
+mod kernel;
+mod qemu;
+mod session;
+mod smoke;
+mod testbed;
+mod tools;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand, ValueEnum};
+
+use self::cache::Cache;
+use self::kernel::Kernel;
+use self::session::{Image, Job};
+use self::tools::Tools;
+
+/// The kernels that the project supports.
+const SUPPORTED: [&str; 3] = ["6.1", "6.12", "7.3"];
+
+/// What `cargo xtask vm` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Vm {
+    /// Download QEMU, kernels and the Debian image into the cache, as far as they are not there
+    Fetch {
+        /// Kernel series, or "all"
+        #[arg(long, value_delimiter = ',', default_value = "all")]
+        kernel: Vec<String>,
+        /// The Debian root with Open MPI and UCX too
+        #[arg(long)]
+        debian: bool,
+        /// Download again what is there, to get newer versions
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Show that two guests discover each other, pass TCP over thunderbolt-net and survive unplug and replug
+    Smoke {
+        /// Kernel series, or "all" for a table of 6.1, 6.12 and 7.3
+        #[arg(long, value_delimiter = ',', default_value = "6.12")]
+        kernel: Vec<String>,
+        #[command(flatten)]
+        guests: GuestOptions,
+    },
+    /// Run a shell script in each guest
+    Run {
+        /// Kernel series
+        #[arg(long, default_value = "6.12")]
+        kernel: String,
+        /// Runs in every guest: $h is its number, $n how many there are; functions are in /lib.sh
+        #[arg(long)]
+        script: PathBuf,
+        /// Who is joined to whom: pair, pair:2, chain:N, ring:N, triangle, or cables such as 0.0-1.0,1.1-2.0
+        #[arg(long, default_value = "pair")]
+        topology: String,
+        /// Rings per NHI and direction, the control ring included (Strix Halo: 3)
+        #[arg(long, default_value_t = 12)]
+        rings: usize,
+        /// What the guests run
+        #[arg(long, value_enum, default_value_t = ImageName::Busybox)]
+        image: ImageName,
+        /// Files that the guests find in /job/artifacts
+        #[arg(long)]
+        artifact: Vec<PathBuf>,
+        /// Seconds that the script may take in a guest
+        #[arg(long, default_value_t = 120)]
+        limit_s: u64,
+        #[command(flatten)]
+        guests: GuestOptions,
+    },
+}
+
+/// Options of the guests, whatever they run.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GuestOptions {
+    /// How QEMU runs guests; by default KVM where this machine has it
+    #[arg(long, value_enum)]
+    accel: Option<Accel>,
+    /// Memory per guest
+    #[arg(long, value_name = "MIB")]
+    memory_mib: Option<u64>,
+    /// Words for the guests' kernel command line, such as 'thunderbolt.dyndbg=+p'
+    #[arg(long, default_value = "")]
+    append: String,
+    /// Put guests behind a virtual IOMMU
+    #[arg(long)]
+    iommu: bool,
+    /// Let guest N wait for a debugger on port 1234 + N
+    #[arg(long)]
+    gdb: bool,
+}
+
+/// How QEMU runs guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accel {
+    /// Hardware virtualisation.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// What a guest runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImageName {
+    /// Busybox in memory: boots fastest.
+    Busybox,
+    /// Debian with Open MPI and UCX.
+    Debian,
+}
+
+/// Carries out a `vm` command.
+pub(crate) fn run(vm: &Vm) -> Result<()> {
+    let cache = Cache::open()?;
+    match vm {
+        Vm::Fetch { kernel, debian, refresh } => {
+            let tools = Tools::fetch(&cache, *refresh)?;
+            for series in series(kernel) {
+                Kernel::fetch(&cache, &tools, series, *refresh)?;
+            }
+            if *debian {
+                debian::fetch(&cache, &tools, *refresh)?;
+            }
+            println!("all of it is in {}", cache.root().display());
+            Ok(())
+        }
+        Vm::Smoke { kernel, guests } => smoke::run(&cache, &series(kernel), guests),
+        Vm::Run { kernel, script, topology, rings, image, artifact, limit_s, guests } => {
+            let tools = Tools::fetch(&cache, false)?;
+            let kernel = Kernel::fetch(&cache, &tools, kernel, false)?;
+            let image = match image {
+                ImageName::Busybox => Image::Busybox,
+                ImageName::Debian => Image::Debian(debian::fetch(&cache, &tools, false)?),
+            };
+            let job = Job {
+                name: format!("run-{}", kernel.series),
+                script: session::read_script(script)?,
+                topology: topology.clone(),
+                rings: *rings,
+                artifacts: artifact.clone(),
+                limit_s: *limit_s,
+                image,
+            };
+            let report = session::run(&tools, &kernel, &job, guests)?;
+            report.print();
+            report.into_result()
+        }
+    }
+}
+
+fn series(names: &[String]) -> Vec<&str> {
+    if names.iter().any(|name| name == "all") { SUPPORTED.to_vec() } else { names.iter().map(String::as_str).collect() }
+}
