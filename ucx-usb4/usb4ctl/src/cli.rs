@@ -1,0 +1,155 @@
+//! The command line and its help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Set up, run, watch and diagnose MPI over USB4 cables.
+///
+/// usb4ctl comes with the UCX transport `usb4`, which carries MPI (Open MPI, MPICH) and everything else on UCX over the
+/// DMA rings of USB4 cables, or over a simulated cable when there is no hardware.
+#[derive(Debug, Parser)]
+#[command(
+    name = "usb4ctl",
+    version,
+    max_term_width = 100,
+    after_long_help = "\
+Try it without hardware:
+  UCX_USB4_LINKS=sim:strix-halo usb4ctl run --stats -- mpirun -n 2 ./app
+
+Find out why a job does not use usb4:
+  usb4ctl doctor
+
+Settings of the transport (UCX_USB4_LINKS and others) are UCX settings: `ucx_info -c -t usb4` lists them."
+)]
+pub(crate) struct Cli {
+    /// Folder with libuct_usb4.so.0 and libucx_usb4_preload.so [default: found from where usb4ctl is installed]
+    #[arg(long, global = true, value_name = "FOLDER", env = "USB4CTL_LIBDIR")]
+    pub(crate) libdir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print the variables that make MPI use usb4
+    ///
+    /// Load them into a shell with `eval "$(usb4ctl env)"`, or copy them into a job script or a module file. Then a plain
+    /// `mpirun` runs over usb4. UCX_TLS is set only when you have not set it; LD_PRELOAD keeps what it holds.
+    ///
+    /// Open MPI's mpirun gives the variables to ranks on other hosts: 4.1 those named in
+    /// OMPI_MCA_mca_base_env_list_internal (set UCX_* variables before you run `usb4ctl env`, or pass later ones with -x),
+    /// 5.x all that PMIX_MCA_pmdl_ompi_include_envars matches. MPICH's passes its whole environment.
+    Env(EnvArgs),
+
+    /// Run a command with the variables of `usb4ctl env`
+    ///
+    /// Replaces itself with the command. With --stats it stays, passes signals on, and prints at the end, to standard error,
+    /// what went over each rail of the simulated cable meanwhile: the proof that usb4 carried it.
+    ///
+    /// The exit code is the command's (128 + n if signal n ended it), 127 if it does not exist, 2 if the set-up is wrong.
+    Run(RunArgs),
+
+    /// Show nodes, cables, rails, rates, state and counters
+    ///
+    /// Lists what the machine has: the kernel module's links, and every simulated fabric that runs or that UCX_USB4_LINKS
+    /// names.
+    Status(StatusArgs),
+
+    /// Check everything that a job needs, and say what to do about what is missing
+    ///
+    /// Checks the job that you would start from this shell: links, shared memory, the UCX found, whether the transport
+    /// loads in it, UCX_TLS, and the Open MPI settings that exclude UCX. One line per check, and below it what to do. The
+    /// exit code is 1 if a check fails; warnings do not count.
+    Doctor(DoctorArgs),
+
+    /// Manage simulated cables
+    #[command(subcommand)]
+    Sim(SimCommand),
+}
+
+/// Options of `usb4ctl env`.
+#[derive(Debug, Args)]
+pub(crate) struct EnvArgs {
+    /// Print `export NAME='value'` lines for a POSIX shell (the default)
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) shell: bool,
+
+    /// Print a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `usb4ctl run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Print the traffic of the command per rail when it has ended
+    #[arg(long)]
+    pub(crate) stats: bool,
+
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// Options of `usb4ctl status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Print JSON, with the statistics of each connection
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `usb4ctl doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The commands under `usb4ctl sim`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// List the simulated fabrics of this machine
+    List,
+
+    /// Remove what crashed jobs left in shared memory
+    ///
+    /// Running jobs are not touched. A job cleans up after earlier ones when it starts, so this is needed only to get the
+    /// memory back before.
+    Clean,
+
+    /// List the built-in fabrics, or print one as a TOML file to start from
+    ///
+    /// UCX_USB4_LINKS=sim:NAME takes a built-in fabric, UCX_USB4_LINKS=sim:/path/to/fabric.toml one of your own.
+    Profiles {
+        /// Print the description of this one
+        #[arg(value_name = "NAME", conflicts_with = "json")]
+        name: Option<String>,
+
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Pull a cable, or stop one rail of it, while jobs run
+    Unplug(RailArgs),
+
+    /// Put a cable or a rail back
+    Replug(RailArgs),
+}
+
+/// Which rails `unplug` and `replug` change.
+#[derive(Debug, Args)]
+pub(crate) struct RailArgs {
+    /// The fabric, as `usb4ctl sim list` names it [default: the only one in use]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fabric: Option<String>,
+
+    /// A cable (0), or one of its rails (0.1), as `usb4ctl status` numbers them
+    #[arg(value_name = "CABLE[.RAIL]")]
+    pub(crate) rail: String,
+}

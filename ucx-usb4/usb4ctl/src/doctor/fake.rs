@@ -1,0 +1,97 @@
+//! A machine made of maps, for tests.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::host::{Host, Output};
+use super::openmpi::{Absent, Settings};
+use super::report::{Finding, Outcome};
+use crate::install::tests::example;
+use crate::install::{Install, InstallError};
+
+/// Where the fake installation's preload library is.
+pub(super) const PRELOAD: &str = "/opt/usb4/lib/libucx_usb4_preload.so";
+
+/// A machine that has only what a test put there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fake {
+    variables: BTreeMap<String, String>,
+    files: BTreeMap<PathBuf, Result<String, io::ErrorKind>>,
+    programs: BTreeMap<String, Output>,
+    free_bytes: u64,
+}
+
+impl Fake {
+    pub(super) fn new() -> Fake {
+        Fake { free_bytes: 8 << 30, ..Fake::default() }
+    }
+
+    pub(super) fn variable(mut self, name: &str, value: &str) -> Fake {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    pub(super) fn file(mut self, path: &str, text: Result<&str, io::ErrorKind>) -> Fake {
+        self.files.insert(path.into(), text.map(str::to_owned));
+        self
+    }
+
+    pub(super) fn free_bytes(mut self, bytes: u64) -> Fake {
+        self.free_bytes = bytes;
+        self
+    }
+
+    /// A program with its arguments in one string, and what it prints.
+    pub(super) fn program(mut self, command: &str, stdout: &str, stderr: &str) -> Fake {
+        self.programs.insert(command.into(), Output { success: true, stdout: stdout.into(), stderr: stderr.into() });
+        self
+    }
+
+    /// What `check` says of this machine.
+    pub(super) fn examine(&self, check: fn(&dyn Host) -> Finding) -> Finding {
+        complete(check(self))
+    }
+
+    /// The same for a check that looks at the installation, too.
+    pub(super) fn with_install(&self, check: fn(&dyn Host, &Result<Install, InstallError>) -> Finding) -> Finding {
+        complete(check(self, &Ok(example("/opt/usb4/lib"))))
+    }
+
+    /// The same for a check of Open MPI's settings.
+    pub(super) fn open_mpi(&self, check: fn(&Result<Settings, Absent>) -> Finding) -> Finding {
+        complete(check(&Settings::read(self)))
+    }
+}
+
+fn complete(finding: Finding) -> Finding {
+    assert_eq!(finding.advice.is_none(), finding.outcome == Outcome::Ok, "advice exactly when needed");
+    finding
+}
+
+impl Host for Fake {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<()> {
+        self.read(path).map(drop)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<String> {
+        match self.files.get(path) {
+            Some(Ok(text)) => Ok(text.clone()),
+            Some(Err(kind)) => Err((*kind).into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.free_bytes)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], _: &[(&str, &str)]) -> io::Result<Output> {
+        let command = [&[program], arguments].concat().join(" ");
+        self.programs.get(&command).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}

@@ -1,0 +1,52 @@
+//! `usb4ctl doctor`: small checks over a view of the machine, one line each.
+
+mod fabric;
+mod host;
+mod library;
+mod mpi;
+mod openmpi;
+mod report;
+mod ucx;
+
+#[cfg(test)]
+mod fake;
+
+use crate::install::{Install, InstallError};
+
+pub(crate) use host::{Host, ThisMachine};
+use report::{Finding, Outcome, Report};
+
+/// Runs the checks, in the order in which a user would fix what they find.
+pub(crate) fn examine(host: &dyn Host, install: &Result<Install, InstallError>) -> Report {
+    let open_mpi = openmpi::Settings::read(host);
+    let findings = vec![
+        library::installed(install),
+        fabric::links(host),
+        fabric::memory(host),
+        ucx::release(host),
+        ucx::transport(host, install),
+        library::preloaded(host, install),
+        ucx::transports(host),
+        ucx::devices(host),
+        openmpi::pml(&open_mpi),
+        openmpi::lists(&open_mpi),
+        openmpi::osc(&open_mpi),
+        mpi::present(host),
+    ];
+    Report { findings }
+}
+
+/// What a user should read before a command starts: settings of theirs that `usb4ctl env` leaves as they are and that keep
+/// the command from usb4.
+pub(crate) fn warnings(host: &dyn Host) -> Vec<String> {
+    let mut findings = vec![fabric::links(host)];
+    if host.variable("UCX_TLS").is_some_and(|value| !value.trim().is_empty()) {
+        findings.push(ucx::transports(host));
+    }
+    let failed = findings.into_iter().filter(|finding| finding.outcome == Outcome::Fail);
+    failed.map(|Finding { message, advice, .. }| format!("{message}; {}", advice.unwrap_or_default())).collect()
+}
+
+/// What most advice comes down to.
+const LOAD_ENVIRONMENT: &str =
+    "run `eval \"$(usb4ctl env)\"` in this shell, or start the job with `usb4ctl run -- ...`";

@@ -1,0 +1,125 @@
+//! `usb4ctl status`: what the machine has, and what it carries.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use usb4_link::LinkSpec;
+use usb4_link::sim::{FabricView, Holder, Registry};
+
+use crate::cli::StatusArgs;
+use crate::table;
+use crate::view::{CableReport, ChannelReport, DirectionReport, FabricReport};
+
+/// All of it.
+#[derive(Debug, Serialize)]
+struct Status {
+    /// Whether the kernel module's device is there.
+    device: bool,
+    /// The fabrics in use, and the one that UCX_USB4_LINKS names.
+    fabrics: Vec<FabricReport>,
+}
+
+/// Prints it.
+pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let registry = Registry::default();
+    // While it is held, the fabric that the user has chosen can be looked at even when no job runs.
+    let _holder = chosen(&registry)?;
+    let view = |name: String| registry.inspect(&name).ok();
+    let views: Vec<FabricView> = registry.list().into_iter().filter_map(|summary| view(summary.name)).collect();
+    let status =
+        Status { device: Path::new("/dev/usb4dma").exists(), fabrics: views.iter().map(FabricReport::from).collect() };
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print!("{}", describe(&status)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Holds the simulated fabric that UCX_USB4_LINKS names, if it names one.
+fn chosen(registry: &Registry) -> anyhow::Result<Option<Holder>> {
+    match std::env::var("UCX_USB4_LINKS").unwrap_or_default().parse()? {
+        LinkSpec::Auto => Ok(None),
+        spec => Ok(Some(registry.hold(&spec)?)),
+    }
+}
+
+fn describe(status: &Status) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    match status.device {
+        true => writeln!(text, "/dev/usb4dma: there")?,
+        false => writeln!(text, "/dev/usb4dma: not there (the kernel module is not loaded)")?,
+    }
+    if status.fabrics.is_empty() {
+        writeln!(
+            text,
+            "simulated cables: none in use; choose one with UCX_USB4_LINKS=sim:PROFILE (usb4ctl sim profiles)"
+        )?;
+    }
+    for fabric in &status.fabrics {
+        describe_fabric(&mut text, fabric)?;
+    }
+    Ok(text)
+}
+
+fn describe_fabric(text: &mut String, fabric: &FabricReport) -> std::fmt::Result {
+    let FabricReport { name, age_s, nodes, cables, loopback, channels, .. } = fabric;
+    writeln!(text, "\nsimulated fabric {name}: {nodes} nodes, {} cables, since {age_s:.1} s", cables.len())?;
+    let mut table = table::new(["rail", "joins", "state", "rate", "latency", "sent", "frames", "dropped"]);
+    for (number, cable) in cables.iter().enumerate() {
+        add_cable(&mut table, number, cable);
+    }
+    for (node, traffic) in loopback.iter().enumerate() {
+        let joins = format!("within {node}");
+        table.add_row(row("loopback", &joins, "up", &table::rate(None), "", traffic));
+    }
+    writeln!(text, "{}", table.trim_fmt())?;
+    if channels.is_empty() {
+        return writeln!(text, "  no process has it open");
+    }
+    let mut table = table::new(["process", "channel", "state", "connections", "sent", "received", "retransmitted"]);
+    for channel in channels {
+        table.add_row(channel_row(channel));
+    }
+    writeln!(text, "{}", table.trim_fmt())
+}
+
+fn add_cable(table: &mut comfy_table::Table, number: usize, cable: &CableReport) {
+    let [first, second] = cable.between;
+    for (index, rail) in cable.rails.iter().enumerate() {
+        let state = if rail.up { "up" } else { "down" };
+        let (rate, latency) = (table::rate(rail.rate_gbps), format!("{} us", rail.latency_us));
+        for (from, to, direction) in [(first, second, &rail.forward), (second, first, &rail.backward)] {
+            let (name, joins) = (format!("{number}.{index}"), format!("{from} -> {to}"));
+            table.add_row(row(&name, &joins, state, &rate, &latency, direction));
+        }
+    }
+}
+
+fn row(name: &str, joins: &str, state: &str, rate: &str, latency: &str, traffic: &DirectionReport) -> [String; 8] {
+    [
+        name.to_owned(),
+        joins.to_owned(),
+        state.to_owned(),
+        rate.to_owned(),
+        latency.to_owned(),
+        table::bytes(traffic.bytes),
+        traffic.frames.to_string(),
+        traffic.dropped().to_string(),
+    ]
+}
+
+fn channel_row(channel: &ChannelReport) -> [String; 7] {
+    let retransmitted: u64 = channel.connections.iter().map(|connection| connection.retransmissions).sum();
+    [
+        channel.pid.to_string(),
+        format!("{}.{}", channel.node, channel.channel),
+        if channel.sleeping { "asleep" } else { "awake" }.to_owned(),
+        channel.connections.len().to_string(),
+        table::bytes(channel.sent_bytes),
+        table::bytes(channel.received_bytes),
+        retransmitted.to_string(),
+    ]
+}
