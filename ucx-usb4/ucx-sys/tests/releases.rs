@@ -37,6 +37,41 @@ fn only_symbols_of_all_releases_are_bound() {
     assert!(strangers.is_empty(), "not exported by every release: {strangers:?}; look them up at load time instead");
 }
 
+/// A program on UCT alone has no libucp, which knows the release: the transport must find the one beside libuct.
+#[test]
+fn a_program_without_libucp_is_served_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("alone.c"), folder.path().join("alone"));
+    fs::write(&source, ALONE).unwrap();
+    compile(&source, &program, &["-luct", "-lucs"]);
+    for ucx in Ucx::all() {
+        let output = ucx.command(program.clone().into()).arg(transport()).output().unwrap();
+        assert_eq!((stdout(&output), stderr(&output)), ("no libucp\nnulltl\n".into(), String::new()), "{ucx:?}");
+    }
+}
+
+/// Says whether libucp is loaded, loads the transport, and says whether its component is there.
+const ALONE: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <uct/api/uct.h>
+int main(int argc, char **argv) {
+    uct_component_h *components;
+    unsigned count;
+    puts(dlopen("libucp.so.0", RTLD_NOW | RTLD_NOLOAD) ? "libucp" : "no libucp");
+    if (!dlopen(argv[1], RTLD_NOW)) puts(dlerror());
+    uct_query_components(&components, &count);
+    for (unsigned i = 0; i < count; ++i) {
+        uct_component_attr_t attr = { .field_mask = UCT_COMPONENT_ATTR_FIELD_NAME };
+        uct_component_query(components[i], &attr);
+        if (!strcmp(attr.name, "nulltl")) puts(attr.name);
+    }
+    return 0;
+}
+"#;
+
 #[test]
 fn settings_are_listed_with_their_help() {
     for ucx in Ucx::all() {

@@ -201,7 +201,7 @@ mod tests {
         let mut base = std::mem::MaybeUninit::<uct_base_iface_t>::zeroed();
         // SAFETY: zeroed memory of the right type.
         unsafe { (*base.as_mut_ptr()).super_ = uct_iface_t { ops } };
-        let mut text: [c_char; 64] = [b'?'.cast_signed(); 64];
+        let mut text = [b'?' as c_char; 64];
         text[63] = 0;
         let params = ReachableParams {
             field_mask: 0xf | scope.map_or(0, |_| field::REACHABLE_SCOPE),
@@ -234,7 +234,7 @@ mod tests {
     fn a_long_device_name_is_cut_and_stays_terminated() {
         let device = Device { name: "x".repeat(40), kind: UCT_DEVICE_TYPE_NET, sys_device: 3 };
         let resource = resource(&device);
-        assert!(resource.name[..31].iter().all(|c| *c == b'x'.cast_signed()));
+        assert!(resource.name[..31].iter().all(|c| *c == b'x' as c_char));
         assert_eq!((resource.name[31], resource.sys_device), (0, 3));
     }
 }

@@ -1,7 +1,7 @@
 //! UCX's public API, and the internal types which are alike in all supported releases.
 //!
-//! The names are UCX's own, so that its documentation can be read beside the code. [`headers`] comes from the headers of the
-//! machine that builds; what depends on their release is not in it, or is pinned by the assertions of `layout`.
+//! The names are UCX's own, so that its documentation can be read beside the code. What `headers` holds comes from the headers
+//! of the machine that builds; what depends on their release is not in it, or is pinned by the assertions of `layout`.
 
 mod base;
 mod flags;
