@@ -252,14 +252,17 @@ impl Ucx {
     }
 
     fn probe(&self) -> Command {
-        static PROBE: OnceLock<tempfile::TempDir> = OnceLock::new();
-        let folder = PROBE.get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
+        static PROBE: OnceLock<PathBuf> = OnceLock::new();
+        let probe = PROBE.get_or_init(|| {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probe.c");
-            compile(&source, &folder.path().join("probe"), &["-lucp", "-luct", "-lucs"]);
-            folder
+            let probe = Path::new(env!("CARGO_TARGET_TMPDIR")).join("probe");
+            // Renamed when it is whole: another process of these tests may be running the one before.
+            let fresh = probe.with_extension(std::process::id().to_string());
+            compile(&source, &fresh, &["-lucp", "-luct", "-lucs"]);
+            fs::rename(fresh, &probe).unwrap();
+            probe
         });
-        let mut command = self.command(folder.path().join("probe").into());
+        let mut command = self.command(probe.into());
         command.arg(transport());
         command
     }
