@@ -1,0 +1,149 @@
+//! The component `usb4` with its one memory domain and one transport, as UCX finds them.
+
+use std::ffi::{CStr, c_void};
+
+use ucx_sys::public::*;
+use ucx_sys::{DeregMode, Device, MdCaps, MemRegion, MkeyFlags, PeerAddress, Rkey, Transport, Unreachable};
+use usb4_link::{LinkSpec, OpenError};
+
+use crate::md::{self, Md};
+use crate::port::address::{DEVICE_ADDR_LEN, FabricAddress, IFACE_ADDR_LEN, PortAddress};
+use crate::{ep, iface, port, settings, status};
+
+/// What is registered with UCX.
+pub(crate) struct Usb4;
+
+/// The environment's word on the links, before there is an interface with settings.
+const LINKS_VARIABLE: &str = "UCX_USB4_LINKS";
+
+// SAFETY: `Md` and `Iface` begin with the base objects that `init_md` and `init_iface` fill, and live until closed;
+// `Config` is `#[repr(C)]` and FIELDS name all of its members.
+unsafe impl Transport for Usb4 {
+    const NAME: &'static CStr = c"usb4";
+    const MD_TITLE: &'static CStr = c"USB4 memory domain";
+    const TL_TITLE: &'static CStr = c"USB4 transport";
+    const ENV_PREFIX: &'static CStr = c"USB4_";
+    type Config = settings::Config;
+    const FIELDS: &'static [ucx_sys::config::Field] = settings::FIELDS;
+
+    fn iface_ops() -> uct_iface_ops_t {
+        iface::ops()
+    }
+
+    unsafe fn md_open(_name: &CStr) -> Result<*mut uct_md_t, ucs_status_t> {
+        let registered = ucx_sys::registered().expect("UCX opens what was registered");
+        let seed = port::entropy().map_err(|error| status::report(UCS_ERR_IO_ERROR, format_args!("usb4: {error}")))?;
+        let md = Md::open(seed);
+        // SAFETY: just allocated.
+        unsafe { registered.init_md(md.cast()) };
+        Ok(md.cast())
+    }
+
+    unsafe fn md_close(md: *mut uct_md_t) {
+        // SAFETY: `md_open` made it, and UCX closes it once.
+        unsafe { Md::close(md) };
+    }
+
+    unsafe fn md_caps(_md: *mut uct_md_t) -> MdCaps {
+        md::CAPS
+    }
+
+    unsafe fn query_devices(_md: *mut uct_md_t) -> Result<Vec<Device>, ucs_status_t> {
+        let links = std::env::var(LINKS_VARIABLE).unwrap_or_default();
+        match links.parse::<LinkSpec>() {
+            Ok(links) if links.is_present() => {}
+            Ok(_) => return Ok(absent(&OpenError::NoDevice)),
+            Err(error) => return Ok(absent(&error)),
+        }
+        let device =
+            Device { name: "usb4".to_owned(), kind: UCT_DEVICE_TYPE_NET, sys_device: UCS_SYS_DEVICE_ID_UNKNOWN };
+        Ok(vec![device])
+    }
+
+    unsafe fn iface_open(
+        md: *mut uct_md_t,
+        worker: uct_worker_h,
+        params: *const uct_iface_params_t,
+        config: *const settings::Config,
+    ) -> Result<*mut uct_base_iface_t, ucs_status_t> {
+        // SAFETY: promised by the caller.
+        unsafe { iface::open(md, worker, params, config) }
+    }
+
+    unsafe fn mem_reg(md: *mut uct_md_t, region: MemRegion) -> Result<uct_mem_h, ucs_status_t> {
+        // SAFETY: promised by the caller.
+        unsafe { Md::register(md, region) }
+    }
+
+    unsafe fn mem_dereg(md: *mut uct_md_t, memh: uct_mem_h, mode: DeregMode) -> Result<(), ucs_status_t> {
+        // SAFETY: promised by the caller.
+        unsafe { Md::deregister(md, memh, mode) };
+        Ok(())
+    }
+
+    unsafe fn mkey_pack(
+        _md: *mut uct_md_t,
+        memh: uct_mem_h,
+        _flags: MkeyFlags,
+        buffer: *mut c_void,
+    ) -> Result<(), ucs_status_t> {
+        // SAFETY: promised by the caller.
+        unsafe { md::pack_key(memh, buffer) };
+        Ok(())
+    }
+
+    unsafe fn rkey_unpack(buffer: *const c_void) -> Result<Rkey, ucs_status_t> {
+        // SAFETY: promised by the caller.
+        Ok(unsafe { md::unpack_key(buffer) })
+    }
+
+    unsafe fn rkey_release(_rkey: Rkey) -> ucs_status_t {
+        // The key is its own handle: nothing is held.
+        UCS_OK
+    }
+
+    unsafe fn is_reachable(iface: *mut uct_base_iface_t, peer: PeerAddress) -> Result<(), Unreachable> {
+        if peer.device.is_null() {
+            return Err(Unreachable("the peer has no usb4 device address".to_owned()));
+        }
+        // SAFETY: `iface` is open.
+        let iface = unsafe { iface::Iface::from_handle(iface.cast()) };
+        // SAFETY: UCX passes `device_addr_len` bytes, of any alignment.
+        let bytes = unsafe { peer.device.cast::<[u8; DEVICE_ADDR_LEN]>().read_unaligned() };
+        let there = FabricAddress::unpack(&bytes);
+        let port = iface.port();
+        let here = port.fabric_address();
+        if there.fabric != here.fabric {
+            return Err(Unreachable(format!(
+                "usb4 fabric {:016x} is not joined to {:016x}",
+                there.fabric, here.fabric
+            )));
+        }
+        if !port.has_route(there.node) {
+            return Err(Unreachable(format!("no cable leads from usb4 node {} to {}", here.node, there.node)));
+        }
+        Ok(())
+    }
+
+    unsafe fn ep_is_connected(ep: *mut uct_base_ep_t, peer: PeerAddress) -> bool {
+        if peer.iface.is_null() {
+            return false;
+        }
+        // SAFETY: UCX passes `iface_addr_len` bytes, of any alignment.
+        let bytes = unsafe { peer.iface.cast::<[u8; IFACE_ADDR_LEN]>().read_unaligned() };
+        // SAFETY: `ep` is open.
+        let ep = unsafe { ep::Ep::from_handle(ep.cast()) };
+        ep.leads_to(&PortAddress::unpack(&bytes))
+    }
+}
+
+/// No device, and a line that says why: loud where the user named usb4, quiet where it is merely installed.
+fn absent(why: &OpenError) -> Vec<Device> {
+    let asked_for = std::env::var("UCX_TLS").is_ok_and(|tls| tls.split(',').any(|word| word.trim() == "usb4"));
+    if asked_for || !matches!(why, OpenError::NoDevice) {
+        log::error!("usb4: {why}");
+    } else {
+        log::info!("usb4: {why}");
+    }
+    Vec::new()
+}

@@ -1,0 +1,142 @@
+//! Flushes of endpoints and interfaces: complete when the peers have acknowledged everything that was sent before.
+
+use std::cell::RefCell;
+
+use ucx_sys::complete;
+use ucx_sys::public::*;
+use usb4_engine::ConnId;
+
+use crate::ep::Ep;
+use crate::iface::Iface;
+use crate::port::Port;
+use crate::status;
+
+/// How far one connection has to be acknowledged, in frames sent.
+#[derive(Clone, Copy)]
+struct Goal {
+    conn: ConnId,
+    mark: u64,
+    /// The operation that was started last: it and those before it must have completed.
+    operation: u64,
+}
+
+impl Goal {
+    fn is_reached(&self, port: &Port, iface: &Iface) -> bool {
+        iface.operations().done_up_to(self.conn, self.operation) && port.is_acknowledged(self.conn, self.mark)
+    }
+}
+
+/// A completion that waits for its goals.
+struct Waiting {
+    goals: Vec<Goal>,
+    completion: *mut uct_completion_t,
+}
+
+/// The flushes of one interface that are under way.
+#[derive(Default)]
+pub(crate) struct Flushes(RefCell<Vec<Waiting>>);
+
+impl Flushes {
+    /// None is under way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// Completes what is acknowledged by now. Returns how many.
+    pub(crate) fn progress(&self, iface: &Iface) -> u32 {
+        let mut done = Vec::new();
+        {
+            let port = iface.port();
+            let mut waiting = self.0.borrow_mut();
+            for flush in waiting.iter_mut() {
+                flush.goals.retain(|goal| !goal.is_reached(&port, iface));
+            }
+            waiting.retain(|flush| {
+                let complete = flush.goals.is_empty();
+                if complete {
+                    done.push(flush.completion);
+                }
+                !complete
+            });
+        }
+        for &completion in &done {
+            // SAFETY: the completion is ours from the flush call until now.
+            unsafe { complete(completion, UCS_OK) };
+        }
+        u32::try_from(done.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Completes every flush that waits for a connection that failed.
+    pub(crate) fn fail(&self, conn: ConnId, status: ucs_status_t) {
+        let mut failed = Vec::new();
+        self.0.borrow_mut().retain(|flush| {
+            let concerned = flush.goals.iter().any(|goal| goal.conn == conn);
+            if concerned {
+                failed.push(flush.completion);
+            }
+            !concerned
+        });
+        for completion in failed {
+            // SAFETY: the completion is ours from the flush call until now.
+            unsafe { complete(completion, status) };
+        }
+    }
+
+    fn add(&self, goals: Vec<Goal>, completion: *mut uct_completion_t) {
+        self.0.borrow_mut().push(Waiting { goals, completion });
+    }
+}
+
+/// `uct_ep_flush`.
+pub(crate) fn endpoint(ep: &Ep, _flags: u32, completion: *mut uct_completion_t) -> ucs_status_t {
+    if ep.failure().is_some() {
+        // Nothing of it is under way any more, which is all that UCX wants to know before it destroys the endpoint.
+        return UCS_OK;
+    }
+    if ep.pending.must_wait() {
+        return UCS_ERR_NO_RESOURCE;
+    }
+    let iface = ep.iface();
+    let goals = goals(iface, [ep.conn()]);
+    start(iface, goals, completion)
+}
+
+/// `uct_iface_flush`: all endpoints of the interface.
+pub(crate) unsafe extern "C" fn iface_flush(
+    handle: uct_iface_h,
+    flags: std::ffi::c_uint,
+    completion: *mut uct_completion_t,
+) -> ucs_status_t {
+    if flags & UCT_FLUSH_FLAG_CANCEL != 0 {
+        return status::report(UCS_ERR_UNSUPPORTED, format_args!("iface flush with the cancel flag is not supported"));
+    }
+    // SAFETY: UCX passes interfaces that `iface_open` returned and that it has not closed.
+    let iface = unsafe { Iface::from_handle(handle) };
+    let conns = iface.port().connections();
+    let goals = goals(iface, conns);
+    start(iface, goals, completion)
+}
+
+/// What is not acknowledged yet, and a request to the peers to say so soon.
+fn goals(iface: &Iface, conns: impl IntoIterator<Item = ConnId>) -> Vec<Goal> {
+    let mut port = iface.port();
+    let mut goals = Vec::new();
+    for conn in conns {
+        let goal = Goal { conn, mark: port.sent_mark(conn), operation: iface.operations().last_number() };
+        if !goal.is_reached(&port, iface) {
+            port.request_ack(conn);
+            goals.push(goal);
+        }
+    }
+    goals
+}
+
+fn start(iface: &Iface, goals: Vec<Goal>, completion: *mut uct_completion_t) -> ucs_status_t {
+    if goals.is_empty() {
+        return UCS_OK;
+    }
+    if !completion.is_null() {
+        iface.flushes().add(goals, completion);
+    }
+    UCS_INPROGRESS
+}

@@ -1,0 +1,307 @@
+//! A port joins a channel of the link with the protocol engine, and knows nothing of UCX.
+//!
+//! It is the driver of the engine's `handle_*` and `poll_*`: frames that the channel reaps go in, frames and deadlines that the
+//! engine wants come out. It never calls back: the owner takes arrivals and events one by one, so that what it does with them
+//! may use the port again.
+
+pub mod address;
+mod atomics;
+mod close;
+mod filler;
+mod receive;
+mod rma;
+mod send;
+
+use usb4_engine::{Config, ConnId, ConnectError, Engine, Failure, OpFailure, Peer, Rails, Stats};
+use usb4_link::{ArmResult, Carrier, Channel, Counters, LinkSpec, OpenError, OpenOptions, RxFrame, TxFrame};
+use usb4_wire::extension::OpErrorReason;
+use usb4_wire::{NodeId, PAYLOAD_MAX, RailId, RailSet};
+
+use address::{FabricAddress, PortAddress};
+pub use filler::Filler;
+pub use receive::Arrival;
+pub use rma::{Regions, RemotePlace};
+pub use send::Part;
+
+/// Most frames of one active message.
+pub const MAX_MESSAGE_FRAMES: usize = 16;
+/// Longest active message in bytes.
+pub const MAX_MESSAGE: usize = MAX_MESSAGE_FRAMES * PAYLOAD_MAX;
+/// Idle calls of [`Port::service`] between two looks at the clock: a clock costs more than a look at an empty ring.
+const IDLE_CALLS_PER_CLOCK: u32 = 16;
+
+/// How to open a port.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which cables.
+    pub links: LinkSpec,
+    /// Rails to send on.
+    pub rails: RailSet,
+    /// Frames in the transmit pool.
+    pub tx_frames: usize,
+    /// Most unacknowledged frames of one connection.
+    pub window: u16,
+    /// When patience ends.
+    pub timeouts: usb4_engine::Timeouts,
+}
+
+/// Something that happened to a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// It is over; told once.
+    Failed {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        reason: Failure,
+    },
+    /// An operation is over.
+    Completed {
+        /// The owner's name for it.
+        cookie: u64,
+        /// The old value of a fetching atomic, else 0; or why it failed.
+        result: Result<u64, OpFailure>,
+    },
+    /// A peer refused a put or an atomic operation that nobody waits for.
+    Refused {
+        /// Which connection.
+        conn: ConnId,
+        /// Why.
+        reason: OpErrorReason,
+    },
+}
+
+/// Why there is no connection to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectFailure {
+    /// The peer is in the fabric, but no cable leads to it.
+    #[error(
+        "no cable leads from this node to node {0}; check the cables (or the fabric's TOML file, or UCX_USB4_RAILS)"
+    )]
+    NoRoute(NodeId),
+    /// The engine cannot take it.
+    #[error(transparent)]
+    Engine(#[from] ConnectError),
+}
+
+/// What the cables promise: UCX chooses transports by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Performance {
+    /// All rails of the best-connected neighbour together.
+    pub bytes_per_second: f64,
+    /// One way.
+    pub latency_seconds: f64,
+    /// Processor time of one message on one side.
+    pub overhead_seconds: f64,
+}
+
+/// An open channel with its engine.
+pub struct Port {
+    channel: Channel,
+    engine: Engine<TxFrame, RxFrame>,
+    /// Rails that the user allows.
+    allowed: RailSet,
+    /// The clock, as of the last look.
+    now_ns: u64,
+    idle_calls: u32,
+    /// Frames taken together for one message.
+    reserved: Vec<TxFrame>,
+    /// The engine may hold deliveries that an earlier arrival unblocked.
+    draining: bool,
+    regions: Regions,
+}
+
+/// Secret and new for every port: whoever knew it could forge the port's frames.
+pub(crate) fn entropy() -> Result<[u8; 32], OpenError> {
+    let mut seed = [0; 32];
+    let filled = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
+    match filled {
+        Ok(len) if len == seed.len() => Ok(seed),
+        Ok(_) => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        Err(error) => Err(std::io::Error::from(error)),
+    }
+    .map_err(|source| OpenError::System { action: "read entropy from", path: "getrandom(2)".into(), source })
+}
+
+/// What the engine may ask about rails, answered by the channel for one moment.
+struct RailView<'a> {
+    channel: &'a Channel,
+    now_ns: u64,
+}
+
+impl Rails for RailView<'_> {
+    #[inline]
+    fn cost_ns(&self, rail: RailId, len_bytes: usize) -> Option<u64> {
+        self.channel.cost_ns(self.now_ns, rail, len_bytes)
+    }
+}
+
+/// Lends the channel to the engine as its rails, while the engine itself is borrowed mutably.
+macro_rules! rails {
+    ($port:expr) => {
+        &$crate::port::RailView { channel: &$port.channel, now_ns: $port.now_ns }
+    };
+}
+use rails;
+
+impl Port {
+    /// Opens a channel and starts an engine on it. Peers reach what `regions` lists.
+    ///
+    /// # Errors
+    /// The link's reason, with what to do about it.
+    pub fn open(options: &Options, regions: Regions) -> Result<Self, OpenError> {
+        let mut open = OpenOptions::new(options.links.clone());
+        open.transmit_frames = options.tx_frames;
+        let channel = open.open()?;
+        let limits = channel.limits();
+        let mut config = Config::new(channel.address(), channel.incarnation(), entropy()?);
+        config.window_max = options.window.min(u16::try_from(limits.receive_frames / 2).unwrap_or(u16::MAX));
+        config.timeouts = options.timeouts.clone();
+        let now_ns = channel.now_ns();
+        Ok(Self {
+            channel,
+            engine: Engine::new(config),
+            allowed: options.rails,
+            now_ns,
+            idle_calls: 0,
+            reserved: Vec::with_capacity(MAX_MESSAGE_FRAMES),
+            draining: false,
+            regions,
+        })
+    }
+
+    /// Which fabric this is, and which node of it.
+    #[must_use]
+    pub fn fabric_address(&self) -> FabricAddress {
+        FabricAddress { fabric: self.channel.fabric().0, node: self.channel.address().node }
+    }
+
+    /// Where peers reach this port.
+    #[must_use]
+    pub fn address(&self) -> PortAddress {
+        PortAddress { address: self.channel.address(), incarnation: self.channel.incarnation() }
+    }
+
+    /// The rails to a node that may be used: loopback for the own one.
+    fn rails_to(&self, node: NodeId) -> RailSet {
+        self.channel.rails_to(node).and(self.allowed)
+    }
+
+    /// Whether a node can be reached: itself, or over a cable.
+    #[must_use]
+    pub fn has_route(&self, node: NodeId) -> bool {
+        !self.rails_to(node).is_empty()
+    }
+
+    /// The connection to a peer, made or shared, with one more user.
+    ///
+    /// # Errors
+    /// No cable leads to the peer's node, or the engine has no room.
+    pub fn connect(&mut self, peer: &PortAddress) -> Result<ConnId, ConnectFailure> {
+        let rails = self.rails_to(peer.address.node);
+        if rails.is_empty() {
+            return Err(ConnectFailure::NoRoute(peer.address.node));
+        }
+        self.look_at_clock();
+        let peer = Peer { address: peer.address, incarnation: peer.incarnation };
+        let conn = self.engine.connect(self.now_ns, peer, rails)?;
+        self.engine.attach(conn);
+        self.transmit();
+        Ok(conn)
+    }
+
+    /// One user less. What was sent still arrives.
+    pub fn detach(&mut self, conn: ConnId) {
+        self.look_at_clock();
+        self.engine.detach(self.now_ns, conn);
+    }
+
+    /// Frames sent on the connection so far: a flush is done when that many are acknowledged.
+    #[must_use]
+    pub fn sent_mark(&self, conn: ConnId) -> u64 {
+        self.engine.sent_mark(conn)
+    }
+
+    /// Whether the peer has everything up to the mark.
+    #[must_use]
+    pub fn is_acknowledged(&self, conn: ConnId, mark: u64) -> bool {
+        self.engine.acked_mark(conn) >= mark
+    }
+
+    /// Asks the peer for an acknowledgement now.
+    pub fn request_ack(&mut self, conn: ConnId) {
+        self.look_at_clock();
+        self.engine.request_ack(self.now_ns, conn);
+        self.transmit();
+    }
+
+    /// The living connections.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnId> {
+        self.engine.connections().collect()
+    }
+
+    /// The descriptor to sleep on.
+    #[must_use]
+    pub fn event_fd(&self) -> i32 {
+        self.channel.event_fd()
+    }
+
+    /// Prepares to sleep until something happens, or `retry_ns` from now. False: something is there already.
+    pub fn arm(&mut self, retry_ns: Option<u64>) -> bool {
+        self.look_at_clock();
+        if self.draining || self.service_now() {
+            return false;
+        }
+        let retry = retry_ns.map(|ns| self.now_ns + ns);
+        let deadline = [retry, self.engine.poll_timeout()].into_iter().flatten().min();
+        self.channel.arm(deadline) == ArmResult::Armed
+    }
+
+    /// What the cables promise.
+    #[must_use]
+    pub fn performance(&self) -> Performance {
+        // What a message costs a core here; it decides only against other transports, which are an order of magnitude off.
+        const OVERHEAD_SECONDS: f64 = 100e-9;
+        // Memory copies bound what has no rate of its own.
+        const UNPACED_BYTES_PER_SECOND: f64 = 10e9;
+        let usable = || self.channel.rails().iter().filter(|rail| self.allowed.contains(rail.id));
+        let to_peer = |peer: NodeId| -> f64 {
+            usable()
+                .filter(|rail| rail.peer == peer)
+                .map(|rail| rail.rate_bits_per_s.map_or(UNPACED_BYTES_PER_SECOND, |bits| bits as f64 / 8.0))
+                .sum()
+        };
+        let bytes_per_second = usable().map(|rail| to_peer(rail.peer)).fold(0.0, f64::max);
+        let latency_ns = usable().map(|rail| rail.latency_ns).min().unwrap_or(0);
+        Performance {
+            bytes_per_second: if bytes_per_second > 0.0 { bytes_per_second } else { UNPACED_BYTES_PER_SECOND },
+            latency_seconds: latency_ns as f64 * 1e-9 + OVERHEAD_SECONDS,
+            overhead_seconds: OVERHEAD_SECONDS,
+        }
+    }
+
+    /// Frames and bytes per rail.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.channel.counters()
+    }
+
+    /// The engine's counters of all connections together, those that have ended included.
+    #[must_use]
+    pub fn totals(&self) -> Stats {
+        self.engine.totals()
+    }
+
+    /// One line about the port, for the log.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let rails = self.channel.rails().iter().filter(|rail| self.allowed.contains(rail.id)).count();
+        format!("channel {} of fabric {:016x} with {rails} rails", self.channel.address(), self.channel.fabric().0)
+    }
+
+    #[inline]
+    fn look_at_clock(&mut self) {
+        self.now_ns = self.channel.now_ns();
+    }
+}

@@ -1,0 +1,161 @@
+//! Receiving: what the channel reaps goes through the engine, and what is for the owner comes out one by one.
+
+use usb4_engine::{ConnId, Content, Delivery, Event as EngineEvent, Verdict};
+use usb4_link::{Carrier, LinkEvent, Reaped, RxFrame};
+use usb4_wire::{CONTROL_MAX, Header};
+
+use super::{Event, IDLE_CALLS_PER_CLOCK, Part, Port};
+
+/// Something that came from a peer. Its frame must go back with [`Port::release`].
+#[derive(Debug)]
+pub enum Arrival {
+    /// A frame of an active message, in order.
+    Message {
+        /// The connection that it came over.
+        conn: ConnId,
+        /// The active message id, as the peer wrote it.
+        id: u16,
+        /// Where the frame stands in its message.
+        part: Part,
+        /// `length` readable bytes, which the peer may still write.
+        payload: *const u8,
+        /// Bytes.
+        length: usize,
+        /// What `payload` lies in.
+        frame: RxFrame,
+    },
+}
+
+/// Bytes at the start of the payload that the engine reads itself.
+#[inline]
+fn private_len(header: &Header) -> usize {
+    let kind = header.form.kind();
+    if kind.is_control() { header.form.payload_len() } else { kind.extension_len() }
+}
+
+impl Port {
+    /// The next arrival; `None` when nothing is there now.
+    #[inline]
+    pub fn poll_arrival(&mut self) -> Option<Arrival> {
+        loop {
+            if self.draining {
+                match self.engine.poll_deliver() {
+                    Some(delivery) => match self.serve(delivery) {
+                        Some(message) => return self.arrival(message),
+                        None => continue,
+                    },
+                    None => self.draining = false,
+                }
+            }
+            let reaped = self.channel.reap(self.now_ns)?;
+            if let Some(delivery) = self.handle(&reaped)
+                && let Some(message) = self.serve(delivery)
+            {
+                return self.arrival(message);
+            }
+        }
+    }
+
+    /// Gives a frame back when its payload has been used.
+    #[inline]
+    pub fn release(&mut self, frame: RxFrame) {
+        self.channel.release(frame);
+    }
+
+    #[inline]
+    fn handle(&mut self, reaped: &Reaped) -> Option<Delivery<RxFrame>> {
+        let frame = reaped.frame;
+        let header = match Header::parse(&reaped.header) {
+            // What the header claims must lie within what has really come.
+            Ok(header) if header.form.payload_len() <= frame.payload_len() => header,
+            _ => {
+                self.engine.handle_damaged();
+                self.channel.release(frame);
+                return None;
+            }
+        };
+        let mut copy = [0; CONTROL_MAX];
+        let wanted = private_len(&header);
+        let copied = if wanted == 0 { 0 } else { self.channel.copy_control(frame, wanted, &mut copy) };
+        match self.engine.handle_frame(self.now_ns, reaped.rail, &header, &copy[..copied], frame) {
+            Verdict::Deliver(delivery) => {
+                self.draining = true;
+                Some(delivery)
+            }
+            Verdict::Held => None,
+            Verdict::Drop(frame) => {
+                // A retransmission may have filled the gap that others wait behind.
+                self.channel.release(frame);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    fn arrival(&mut self, delivery: Delivery<RxFrame>) -> Option<Arrival> {
+        let Content::Am { id, first, last } = delivery.content else { return None };
+        Some(Arrival::Message {
+            conn: delivery.conn,
+            id,
+            part: Part { first, last },
+            payload: self.channel.payload(delivery.frame).wrapping_add(delivery.data_offset),
+            length: delivery.data_len,
+            frame: delivery.frame,
+        })
+    }
+
+    /// Everything that goes on by itself: acknowledgements, retransmissions, time. To be called after the arrivals, with whether
+    /// there were any. Returns whether something may have changed for the owner (events, room, flushes).
+    #[inline]
+    pub fn service(&mut self, busy: bool) -> bool {
+        if !busy {
+            self.idle_calls = self.idle_calls.wrapping_add(1);
+            if !self.idle_calls.is_multiple_of(IDLE_CALLS_PER_CLOCK) {
+                return false;
+            }
+        }
+        self.look_at_clock();
+        self.service_now() || busy
+    }
+
+    /// The same, at the time that the clock showed last.
+    pub(super) fn service_now(&mut self) -> bool {
+        let mut changed = false;
+        while let Some(event) = self.channel.poll_event(self.now_ns) {
+            changed = true;
+            match event {
+                LinkEvent::RailDown(rail) => self.engine.handle_rail_down(self.now_ns, rail),
+                LinkEvent::RailUp(rail) => self.engine.handle_rail_up(self.now_ns, rail),
+                LinkEvent::PeerGone(peer) => self.engine.handle_peer_gone(self.now_ns, peer),
+                LinkEvent::RailsChanged(node) => {
+                    let rails = self.rails_to(node);
+                    self.engine.handle_rails(self.now_ns, node, rails);
+                }
+            }
+        }
+        if self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now_ns) {
+            self.engine.handle_timeout(self.now_ns);
+            changed = true;
+        }
+        self.push_operations();
+        self.transmit();
+        self.recycle();
+        while let Some(frame) = self.engine.poll_held_release() {
+            self.channel.release(frame);
+        }
+        changed
+    }
+
+    /// The next event, after [`service`](Self::service) said that there may be one.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        loop {
+            match self.engine.poll_event()? {
+                EngineEvent::Failed(conn, reason) => return Some(Event::Failed { conn, reason }),
+                EngineEvent::Completed { cookie, result, .. } => return Some(Event::Completed { cookie, result }),
+                EngineEvent::Refused { conn, reason } => return Some(Event::Refused { conn, reason }),
+                // Whoever waits for these looks by himself: sends in the pending queue, flushes.
+                EngineEvent::Connected(_) | EngineEvent::Unblocked(_) | EngineEvent::Closed(_) => {}
+            }
+        }
+    }
+}

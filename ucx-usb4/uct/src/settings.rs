@@ -1,0 +1,135 @@
+//! The settings of the transport (`UCX_USB4_*`), through UCX's own configuration table: `ucx_info -c -t usb4` lists them.
+
+use std::path::PathBuf;
+
+use ucx_sys::config::{Amount, BaseIfaceConfig, Field, MemUnits, Seconds, Text};
+use ucx_sys::field;
+use usb4_engine::Timeouts;
+use usb4_link::OpenError;
+use usb4_wire::{PAYLOAD_MAX, RailId, RailSet};
+
+use crate::port::{MAX_MESSAGE, Options};
+
+/// What UCX parses for an interface.
+#[repr(C)]
+pub(crate) struct Config {
+    base: BaseIfaceConfig,
+    links: Text,
+    rails: Text,
+    seg_size: MemUnits,
+    tx_frames: u32,
+    window: u32,
+    peer_timeout: Seconds,
+    replug_timeout: Seconds,
+    keepalive: Seconds,
+    stats: Text,
+}
+
+/// Names, defaults and help.
+pub(crate) const FIELDS: &[Field] = &[
+    Field::base(),
+    field!(
+        Config,
+        links,
+        c"LINKS",
+        c"auto",
+        c"Which cables to use:\n auto             - the node's USB4 cables, through /dev/usb4dma.\n sim:PROFILE      - a simulated cable on this machine: ideal, strix-halo, usb4-40g or usb4-80g.\n sim:/path.toml   - a simulated fabric that a file describes."
+    ),
+    field!(Config, rails, c"RAILS", c"all", c"Rails to send on: all, or a comma-separated list of the numbers that usb4ctl status shows."),
+    field!(Config, seg_size, c"SEG_SIZE", c"auto", c"Longest buffered or zero-copy active message. One frame (4056 bytes) avoids a copy at the receiver."),
+    field!(Config, tx_frames, c"TX_FRAMES", c"1024", c"Frames of 4 KiB in the transmit pool of one interface."),
+    field!(Config, window, c"WINDOW", c"256", c"Most unacknowledged frames of one connection."),
+    field!(Config, peer_timeout, c"PEER_TIMEOUT", c"30s", c"How long a peer that does not answer is waited for."),
+    field!(Config, replug_timeout, c"REPLUG_TIMEOUT", c"10s", c"How long a connection waits for a cable when all are unplugged."),
+    field!(Config, keepalive, c"KEEPALIVE", c"0", c"Silence after which an idle peer is asked whether it lives; 0 never asks."),
+    field!(Config, stats, c"STATS", c"", c"File to which each interface appends its counters when it is closed, one line of JSON each."),
+];
+
+/// The settings in this crate's terms.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// For the port.
+    pub(crate) port: Options,
+    /// Longest buffered or zero-copy message, bytes.
+    pub(crate) seg_size: usize,
+    /// Where the counters go at the end.
+    pub(crate) stats: Option<PathBuf>,
+}
+
+/// A setting that UCX's parser took and that still means nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    #[error(transparent)]
+    Links(#[from] OpenError),
+    #[error("UCX_USB4_RAILS={0} is not understood; use all, or rail numbers from 0 to 30 separated by commas")]
+    Rails(String),
+    #[error("UCX_USB4_{name} is not valid UTF-8")]
+    Text { name: &'static str },
+}
+
+impl Config {
+    /// Checks what UCX parsed.
+    pub(crate) fn settings(&self) -> Result<Settings, SettingsError> {
+        let seg_size = match self.seg_size.amount() {
+            Amount::Auto => PAYLOAD_MAX,
+            Amount::Infinite => MAX_MESSAGE,
+            Amount::Bytes(bytes) => bytes.clamp(PAYLOAD_MAX, MAX_MESSAGE),
+        };
+        let stats = text(&self.stats, "STATS")?;
+        let port = Options {
+            links: text(&self.links, "LINKS")?.parse()?,
+            rails: parse_rails(text(&self.rails, "RAILS")?)?,
+            tx_frames: self.tx_frames.max(64) as usize,
+            window: u16::try_from(self.window).unwrap_or(u16::MAX),
+            timeouts: Timeouts {
+                peer_ns: nanoseconds(self.peer_timeout),
+                replug_ns: nanoseconds(self.replug_timeout),
+                keepalive_ns: Some(nanoseconds(self.keepalive)).filter(|&ns| ns > 0),
+                ..Timeouts::default()
+            },
+        };
+        Ok(Settings { port, seg_size, stats: (!stats.is_empty()).then(|| stats.into()) })
+    }
+}
+
+fn text<'a>(text: &'a Text, name: &'static str) -> Result<&'a str, SettingsError> {
+    text.as_c_str().to_str().map_err(|_| SettingsError::Text { name })
+}
+
+/// `all`, or numbers with commas.
+fn parse_rails(text: &str) -> Result<RailSet, SettingsError> {
+    if text.trim() == "all" {
+        return Ok(RailSet::ALL);
+    }
+    let number = |word: &str| word.trim().parse().ok().and_then(RailId::new).filter(|&rail| rail != RailId::LOOPBACK);
+    let rails: Option<RailSet> = text.split(',').map(number).collect();
+    // Peers on this node are reached whatever the cables are.
+    rails.map(|rails| rails.or(RailSet::LOOPBACK)).ok_or_else(|| SettingsError::Rails(text.to_owned()))
+}
+
+fn nanoseconds(time: Seconds) -> u64 {
+    // As casts saturate, `inf` waits for 584 years.
+    (time.0 * 1e9) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rails_are_all_or_a_list() {
+        assert_eq!(parse_rails("all").unwrap(), RailSet::ALL);
+        assert_eq!(parse_rails(" 0, 2").unwrap(), RailSet::from_bits(0x8000_0005));
+        for wrong in ["", "one", "31", "32", "0,,1"] {
+            let message = parse_rails(wrong).unwrap_err().to_string();
+            assert!(message.contains("UCX_USB4_RAILS=") && message.contains("all"), "{message}");
+        }
+    }
+
+    #[test]
+    fn times_saturate() {
+        assert_eq!(nanoseconds(Seconds(1.5)), 1_500_000_000);
+        assert_eq!(nanoseconds(Seconds(f64::INFINITY)), u64::MAX);
+        assert_eq!(nanoseconds(Seconds(-1.0)), 0);
+    }
+}
