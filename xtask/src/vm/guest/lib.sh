@@ -4,12 +4,19 @@
 say() { echo "[$(busybox cut -d ' ' -f 1 /proc/uptime)] $*"; }
 fail() { say "FAILED: $*"; exit 1; }
 
-# load MODULE: inserts it and what it needs; fails if this kernel does not have it.
+# load MODULE: inserts it and what it needs, with the parameters that the kernel command line has for it (MODULE.PARAMETER=VALUE);
+# fails if this kernel does not have it.
 load() {
     [ -f "/m/$1.list" ] || return 1
     while read -r module; do
-        [ -d "/sys/module/$module" ] || busybox insmod "/m/$module.ko" || return 1
+        # shellcheck disable=SC2046 # parameters are words
+        [ -d "/sys/module/$module" ] || busybox insmod "/m/$module.ko" $(_parameters "$module") || return 1
     done < "/m/$1.list"
+}
+_parameters() {
+    for _word in $(cat /proc/cmdline); do
+        case $_word in "$1".*=*) echo "${_word#"$1".}" ;; esac
+    done
 }
 
 # wait_for SECONDS COMMAND...: until it succeeds.

@@ -63,5 +63,37 @@ fi
 transfer replugged replug
 [ "$h" = 1 ] || result "replug equal sums, $(echo "$took" | busybox awk '{ printf "%.0f s", $1 }')"
 
-if load thunderbolt_stream; then result "stream loaded"; else result "stream not shipped"; fi
+# USB4STREAM (7.2 and later): node0 announces a stream named data, node1 joins it and reads what node0 writes to its device.
+stream_service() { services | busybox grep ' stream$' | busybox cut -d ' ' -f 1; }
+has_stream() { [ -n "$(stream_service)" ]; }
+stream_ended() { [ -e /tmp/stream.rc ]; }
+stream() {
+    load thunderbolt_stream || { result "stream not shipped"; return; }
+    busybox mount -t configfs c /sys/kernel/config 2>/dev/null
+    wait_for 30 has_stream || fail "stream: the peer's service did not appear"
+    folder=/sys/kernel/config/thunderbolt/stream/$(stream_service)/data
+    if [ "$h" = 0 ]; then
+        busybox mkdir -p "$folder" && echo -1 > "$folder/in_hopid" && echo -1 > "$folder/out_hopid" || fail "stream: $folder"
+    fi
+    barrier stream.announced
+    if [ "$h" = 1 ]; then
+        joined() { busybox mkdir -p "$folder" && [ "$(cat "$folder/in_hopid")" -gt 0 ] || { busybox rmdir "$folder"; false; }; }
+        wait_for 30 joined || fail "stream: $folder did not take the peer's HopIDs"
+        { cat /dev/tbstream0 > /tmp/stream; echo $? > /tmp/stream.rc; } &
+        busybox sleep 1
+    fi
+    barrier stream.open
+    if [ "$h" = 0 ]; then
+        cat /tmp/data > /dev/tbstream0 || fail "stream: writing"
+        busybox sha256sum < /tmp/data > /job/stream.sum
+        barrier stream.sent
+    else
+        barrier stream.sent
+        wait_for 60 stream_ended || fail "stream: no end after $(busybox wc -c < /tmp/stream) bytes"
+        [ "$(busybox sha256sum < /tmp/stream)" = "$(cat /job/stream.sum)" ] || fail "stream: checksums differ"
+    fi
+    barrier stream.checked
+    result "stream equal sums"
+}
+stream
 say "all done"
