@@ -7,7 +7,7 @@ use clap::{ArgMatches, Command};
 
 use crate::bench::{self, Benchmark};
 use crate::job::Task;
-use crate::{compare, job, options, report};
+use crate::{compare, job, man, options, report};
 
 /// Parses the arguments and does what they say.
 pub(crate) fn main() -> ExitCode {
@@ -21,7 +21,8 @@ pub(crate) fn main() -> ExitCode {
     };
     match matches.subcommand() {
         Some(("list", _)) => list(),
-        Some(("compare", matches)) => compare::main(matches),
+        Some(("compare" | "osu", matches)) => compare::main(matches),
+        Some(("man", _)) => man_page(),
         Some(("suite", matches)) => suite(matches),
         Some((name, matches)) => run(name, matches),
         None => unreachable!("clap requires a subcommand"),
@@ -43,7 +44,9 @@ pub(crate) fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(Command::new("list").about("List the benchmarks"))
         .subcommand(compare::command())
+        .subcommand(compare::c_tree_command())
         .subcommand(suite_command())
+        .subcommand(Command::new("man").about("Print the man page"))
         .subcommands(bench::all().into_iter().map(benchmark_command))
 }
 
@@ -101,6 +104,13 @@ fn run_tasks(benchmarks: impl IntoIterator<Item = &'static Benchmark>, matches: 
     }
 }
 
+fn man_page() -> ExitCode {
+    match man::write(command(), &mut std::io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => job::usage_error(&format!("the man page cannot be written: {error}")),
+    }
+}
+
 fn list() -> ExitCode {
     for benchmark in bench::all() {
         println!("{:<32}{}", benchmark.name, benchmark.about);
@@ -109,7 +119,7 @@ fn list() -> ExitCode {
 }
 
 fn is_unknown(name: &str) -> bool {
-    let commands = ["list", "compare", "suite", "help"];
+    let commands = ["list", "compare", "osu", "suite", "man", "help"];
     !name.starts_with('-') && !commands.contains(&name) && bench::find(name).is_none()
 }
 

@@ -7,6 +7,7 @@ mod bench;
 mod cli;
 mod compare;
 mod job;
+mod man;
 mod measure;
 mod mpi_raw;
 mod options;

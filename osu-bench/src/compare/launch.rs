@@ -1,7 +1,8 @@
 //! One mpirun.
 
+use std::ffi::OsStr;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,7 @@ impl Launcher {
         Ok(Self { mpirun: mpirun.to_owned(), arguments, osu_bench, timeout: Duration::from_secs(timeout_s), open_mpi })
     }
 
-    /// Runs one benchmark to its end and returns the JSON that it printed.
+    /// Runs one benchmark of ours to its end and returns the JSON that it printed.
     ///
     /// # Errors
     /// If the job fails, hangs, or prints no result.
@@ -58,6 +59,31 @@ impl Launcher {
         arguments: &[String],
         environment: &[(String, String)],
     ) -> anyhow::Result<Value> {
+        let program = [self.osu_bench.as_os_str(), benchmark.as_ref(), "--json".as_ref()];
+        let (stdout, stderr) = self.finish(&program, arguments, environment)?;
+        let Some(start) = stdout.find('{') else { bail!("it printed no result: {}", last_lines(&stderr)) };
+        serde_json::from_str(&stdout[start..]).context("its result is not JSON")
+    }
+
+    /// Runs a C OSU benchmark to its end and returns what it printed.
+    ///
+    /// # Errors
+    /// If the job fails or hangs.
+    pub(super) fn run_c(
+        &self,
+        program: &Path,
+        arguments: &[String],
+        environment: &[(String, String)],
+    ) -> anyhow::Result<String> {
+        Ok(self.finish(&[program.as_os_str()], arguments, environment)?.0)
+    }
+
+    fn finish(
+        &self,
+        program: &[&OsStr],
+        arguments: &[String],
+        environment: &[(String, String)],
+    ) -> anyhow::Result<(String, String)> {
         let mut command = Command::new(&self.mpirun);
         for name in CLEARED {
             command.env_remove(name);
@@ -70,10 +96,8 @@ impl Launcher {
             }
             allow_as_it_is(&mut command);
         }
-        command.arg(&self.osu_bench).arg(benchmark).args(arguments).arg("--json");
-        let (stdout, stderr) = finish(command, self.timeout)?;
-        let Some(start) = stdout.find('{') else { bail!("it printed no result: {}", last_lines(&stderr)) };
-        serde_json::from_str(&stdout[start..]).context("its result is not JSON")
+        command.args(program).args(arguments);
+        finish(command, self.timeout)
     }
 }
 

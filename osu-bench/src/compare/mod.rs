@@ -1,28 +1,36 @@
-//! `osu-bench compare`: several transports side by side.
+//! `osu-bench compare` and `osu-bench osu`: several transports, or ours and the C benchmarks, side by side.
 //!
 //! The driver starts mpirun itself, once for each benchmark, transport and round. Rounds are the outer loop and each begins with
 //! another transport, so that whatever else the machine does falls on all of them alike; the medians over the rounds are compared.
 
+mod arguments;
+mod counters;
+mod ctree;
+mod export;
+mod figure;
+mod html;
 mod launch;
+mod limit;
 mod results;
 mod table;
 mod usb4ctl;
 mod variant;
 
+pub(crate) use arguments::{c_tree_command, command};
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{ArgAction, ArgMatches};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::counters::Counters;
 use self::launch::Launcher;
 use self::results::Results;
 use self::variant::Variant;
 use crate::bench::{self, Benchmark};
 use crate::cli;
-
-/// Letters of the options that are handed on to the benchmarks.
-const FORWARDED: &str = "mixWMcT";
 
 /// What one comparison runs.
 struct Plan {
@@ -34,93 +42,10 @@ struct Plan {
     forwarded: Vec<(char, Option<String>)>,
 }
 
-/// The subcommand.
-pub(crate) fn command() -> Command {
-    let list = |name: &'static str| Arg::new(name).long(name).value_delimiter(',');
-    Command::new("compare")
-        .about("Run benchmarks over several transports, interleaved, and put them side by side")
-        .long_about(
-            "Starts mpirun itself, once for each benchmark, transport and round, interleaved; prints the medians over the rounds, \
-             their spread, and the ratios to the peers.\n\n\
-             A cell is the median over the rounds; +- is half of the range from the smallest to the largest, in per cent of the \
-             median. A ratio is a median over the median of the named peer: below 1 is better for latency, above 1 for bandwidth. \
-             The limit is what the profile of a simulated cable allows: all rails at their rate less the frame headers, or the \
-             one-way latency of the wire.",
-        )
-        .arg(
-            Arg::new("benchmarks")
-                .value_name("BENCH")
-                .required(true)
-                .num_args(1..)
-                .value_delimiter(',')
-                .help("Benchmarks to compare; osu-bench list shows them"),
-        )
-        .arg(
-            list("tls")
-                .value_name("TLS")
-                .default_value("usb4,tcp,posix")
-                .help("UCX transports: usb4, tcp (over loopback), posix, or any other value for UCX_TLS with + for a comma"),
-        )
-        .arg(
-            list("profile")
-                .value_name("PROFILE")
-                .default_value("ideal")
-                .help("Profiles of the simulated cable; usb4 has a column for each. A path to a TOML file is a profile too"),
-        )
-        .arg(
-            list("ucx")
-                .value_name("LABEL=DIR")
-                .help("UCX releases to compare: directories with their libucp.so.0; every transport runs with each"),
-        )
-        .arg(
-            Arg::new("ranks")
-                .short('n')
-                .long("np")
-                .value_name("RANKS")
-                .value_parser(value_parser!(u32).range(1..))
-                .default_value("2")
-                .help("Ranks of each job"),
-        )
-        .arg(
-            Arg::new("rounds")
-                .long("rounds")
-                .value_name("N")
-                .value_parser(value_parser!(u32).range(1..))
-                .default_value("3")
-                .help("Rounds; each runs every benchmark over every transport once"),
-        )
-        .arg(
-            Arg::new("timeout")
-                .long("timeout")
-                .value_name("SECONDS")
-                .value_parser(value_parser!(u64).range(1..))
-                .default_value("300")
-                .help("Give up on a job after this time"),
-        )
-        .arg(
-            Arg::new("mpirun")
-                .long("mpirun")
-                .value_name("PROGRAM")
-                .default_value("mpirun")
-                .env("MPIRUN")
-                .help("mpirun of the MPI that osu-bench was built with"),
-        )
-        .arg(
-            Arg::new("mpirun-arg")
-                .long("mpirun-arg")
-                .value_name("ARG")
-                .action(ArgAction::Append)
-                .allow_hyphen_values(true)
-                .help("One more argument for mpirun; may be repeated"),
-        )
-        .args(crate::options::arguments(FORWARDED).into_iter().filter(|arg| {
-            arg.get_short().is_some_and(|letter| FORWARDED.contains(letter))
-        }))
-}
-
 /// Runs the subcommand.
 pub(crate) fn main(matches: &ArgMatches) -> ExitCode {
-    match compare(matches) {
+    let tree = matches.try_get_one::<PathBuf>("tree").ok().flatten();
+    match compare(matches, tree.map(PathBuf::as_path)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("osu-bench: {error:#}");
@@ -129,17 +54,27 @@ pub(crate) fn main(matches: &ArgMatches) -> ExitCode {
     }
 }
 
-fn compare(matches: &ArgMatches) -> anyhow::Result<()> {
-    let plan = Plan::from_matches(matches)?;
+fn compare(matches: &ArgMatches, c_tree: Option<&Path>) -> anyhow::Result<()> {
+    let plan = Plan::from_matches(matches, c_tree)?;
     let results = plan.run()?;
-    for benchmark in results.benchmarks() {
-        println!("{}", table::render(benchmark, &plan.variants));
+    if matches.get_flag("json") {
+        println!("{:#}", export::json(&results, &plan.variants, plan.rounds));
+    } else if matches.get_flag("csv") {
+        print!("{}", export::csv(&results, &plan.variants));
+    } else {
+        for benchmark in results.benchmarks() {
+            println!("{}", table::render(benchmark, &plan.variants));
+        }
+    }
+    if let Some(folder) = matches.get_one::<PathBuf>("report") {
+        let page = html::write(folder, &results, &plan.variants, plan.rounds)?;
+        eprintln!("The report is in {}", page.display());
     }
     Ok(())
 }
 
 impl Plan {
-    fn from_matches(matches: &ArgMatches) -> anyhow::Result<Plan> {
+    fn from_matches(matches: &ArgMatches, c_tree: Option<&Path>) -> anyhow::Result<Plan> {
         let words = |name: &str| -> Vec<String> {
             matches.get_many::<String>(name).unwrap_or_default().map(String::clone).collect()
         };
@@ -153,18 +88,42 @@ impl Plan {
         for benchmark in &benchmarks {
             benchmark.ranks.check(benchmark.name, ranks)?;
         }
+        let variants = variant::from_lists(&words("tls"), &words("profile"), &words("ucx"))?;
         Ok(Plan {
-            variants: variant::from_lists(&words("tls"), &words("profile"), &words("ucx"))?,
+            variants: match c_tree {
+                Some(tree) => variant::beside_c_tree(variants, tree),
+                None => variants,
+            },
             rounds: number("rounds"),
             launcher: Launcher::new(
                 matches.get_one::<String>("mpirun").expect("has a default"),
                 words("mpirun-arg"),
                 ranks,
-                *matches.get_one::<u64>("timeout").expect("has a default"),
+                number("timeout") as u64,
             )?,
             forwarded: forwarded(matches),
             benchmarks,
         })
+    }
+
+    /// One job, and for usb4 the proof that usb4 carried it.
+    fn run_job(
+        &self,
+        benchmark: &Benchmark,
+        variant: &Variant,
+        arguments: &[String],
+        mut take: impl FnMut(Output) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let proof = variant.is_usb4.then(Counters::new).transpose()?;
+        let mut environment = variant.environment.clone();
+        environment.extend(proof.iter().map(Counters::variable));
+        take(match &variant.c_tree {
+            Some(tree) => {
+                Output::C(self.launcher.run_c(&ctree::program(tree, benchmark.name)?, arguments, &environment)?)
+            }
+            None => Output::Ours(self.launcher.run(benchmark.name, arguments, &environment)?),
+        })?;
+        proof.map_or(Ok(()), |counters| counters.require_traffic())
     }
 
     fn run(&self) -> anyhow::Result<Results> {
@@ -174,7 +133,7 @@ impl Plan {
             ProgressStyle::with_template("{elapsed_precise} [{wide_bar}] {pos}/{len} {msg}")
                 .expect("the template is fixed"),
         );
-        let mut results = Results::new(&self.benchmarks, self.variants.len());
+        let mut results = Results::new(&self.benchmarks);
         for round in 0..self.rounds {
             for (at, benchmark) in self.benchmarks.iter().enumerate() {
                 for turn in 0..self.variants.len() {
@@ -188,11 +147,11 @@ impl Plan {
                         variant.label
                     ));
                     let arguments = arguments_for(benchmark, &self.forwarded);
-                    let document = self
-                        .launcher
-                        .run(benchmark.name, &arguments, &variant.environment)
-                        .with_context(|| format!("{} over {}", benchmark.name, variant.label))?;
-                    results.add(at, which, &document)?;
+                    self.run_job(benchmark, variant, &arguments, |output| match output {
+                        Output::Ours(document) => results.add(at, which, &document),
+                        Output::C(text) => results.add_text(at, which, &text),
+                    })
+                    .with_context(|| format!("{} over {}", benchmark.name, variant.label))?;
                     progress.inc(1);
                 }
             }
@@ -202,9 +161,15 @@ impl Plan {
     }
 }
 
+/// What a job printed.
+enum Output {
+    Ours(serde_json::Value),
+    C(String),
+}
+
 /// The benchmark options that the user gave to `compare`.
 fn forwarded(matches: &ArgMatches) -> Vec<(char, Option<String>)> {
-    crate::options::arguments(FORWARDED)
+    crate::options::arguments(arguments::FORWARDED)
         .iter()
         .filter_map(|arg| {
             let letter = arg.get_short()?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::bench::Benchmark;
@@ -35,14 +35,13 @@ pub(super) struct Summary {
 
 impl Results {
     /// No results yet.
-    pub(super) fn new(benchmarks: &[&'static Benchmark], variants: usize) -> Self {
+    pub(super) fn new(benchmarks: &[&'static Benchmark]) -> Self {
         let empty = |&benchmark: &&'static Benchmark| Measured {
             benchmark,
             heading: String::new(),
             higher_is_better: false,
             sizes: BTreeMap::new(),
         };
-        let _ = variants;
         Self { benchmarks: benchmarks.iter().map(empty).collect() }
     }
 
@@ -57,6 +56,20 @@ impl Results {
             .with_context(|| format!("the result of {} is not understood", measured.benchmark.name))
     }
 
+    /// Adds what a C OSU benchmark printed: lines of size and value (or a value alone), and comments.
+    ///
+    /// # Errors
+    /// If there is no such line.
+    pub(super) fn add_text(&mut self, benchmark: usize, variant: usize, text: &str) -> anyhow::Result<()> {
+        let measured = &mut self.benchmarks[benchmark];
+        let rows = osu_rows(text);
+        ensure!(!rows.is_empty(), "{} printed no lines of numbers", measured.benchmark.name);
+        for (size_bytes, value) in rows {
+            measured.put(size_bytes, variant, value);
+        }
+        Ok(())
+    }
+
     /// By benchmark.
     pub(super) fn benchmarks(&self) -> &[Measured] {
         &self.benchmarks
@@ -69,22 +82,39 @@ impl Measured {
         let column = table["columns"].get(0).context("its table has no column")?;
         let key = column["key"].as_str().context("its column has no key")?;
         self.heading = column["heading"].as_str().unwrap_or(key).to_owned();
-        self.higher_is_better = key.starts_with("bandwidth") || key.ends_with("_s") && !key.starts_with("latency");
+        self.higher_is_better = key.starts_with("bandwidth");
         for row in table["rows"].as_array().context("its table has no rows")? {
             let value = row[key].as_f64().with_context(|| format!("a row has no {key}"))?;
-            let variants = self.sizes.entry(row["size_bytes"].as_u64()).or_default();
-            if variants.len() <= variant {
-                variants.resize_with(variant + 1, Vec::new);
-            }
-            variants[variant].push(value);
+            self.put(row["size_bytes"].as_u64(), variant, value);
         }
         Ok(())
+    }
+
+    fn put(&mut self, size_bytes: Option<u64>, variant: usize, value: f64) {
+        let variants = self.sizes.entry(size_bytes).or_default();
+        if variants.len() <= variant {
+            variants.resize_with(variant + 1, Vec::new);
+        }
+        variants[variant].push(value);
     }
 
     /// Statistics of one variant at one size.
     pub(super) fn summary(&self, size_bytes: Option<u64>, variant: usize) -> Option<Summary> {
         Summary::of(self.sizes.get(&size_bytes)?.get(variant)?)
     }
+}
+
+/// What scripts read from OSU's text: comments start with #, the size comes first, the value second.
+fn osu_rows(text: &str) -> Vec<(Option<u64>, f64)> {
+    let row = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (first, second) = (words.next()?, words.next());
+        match second {
+            Some(value) => Some((Some(first.parse().ok()?), value.parse().ok()?)),
+            None => Some((None, first.parse().ok()?)),
+        }
+    };
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(row).collect()
 }
 
 impl Summary {
@@ -115,9 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn text_of_the_c_benchmarks_is_read() {
+        let text = "\n# OSU MPI Latency Test v7.3\n# Size          Latency (us)\n# Datatype: MPI_CHAR.\n1      0.21\n8      0.22 Pass\n";
+        assert_eq!(osu_rows(text), [(Some(1), 0.21), (Some(8), 0.22)]);
+        assert_eq!(
+            osu_rows("# OSU MPI Barrier Latency Test v7.3\n# Avg Latency(us)\n             0.57\n"),
+            [(None, 0.57)]
+        );
+    }
+
+    #[test]
     fn rounds_of_a_job_are_collected_by_size_and_variant() {
         let latency = bench::find("latency").expect("it exists");
-        let mut results = Results::new(&[latency], 2);
+        let mut results = Results::new(&[latency]);
         let document = |value: f64| {
             json!({ "tables": [{
                 "columns": [{ "key": "latency_us", "heading": "Avg Latency(us)" }],

@@ -3,13 +3,14 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
+use super::limit;
 use super::results::{Measured, Summary};
 use super::variant::Variant;
 
 /// One benchmark: medians and spread of each variant, ratios of ours to the peers, and the limits of the profiles.
 pub(super) fn render(measured: &Measured, variants: &[Variant]) -> String {
     let pairs = ratio_pairs(variants);
-    let limits: Vec<usize> = (0..variants.len()).filter(|&at| limit(measured, &variants[at], None).is_some()).collect();
+    let limits: Vec<usize> = (0..variants.len()).filter(|&at| limit::of(measured, &variants[at]).is_some()).collect();
 
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
@@ -33,7 +34,7 @@ pub(super) fn render(measured: &Measured, variants: &[Variant]) -> String {
             let ratio = ratio(measured.summary(size, ours), measured.summary(size, peer));
             ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
         }));
-        row.extend(limits.iter().map(|&at| limit(measured, &variants[at], size).map_or_else(|| "-".to_owned(), value)));
+        row.extend(limits.iter().map(|&at| limit::of(measured, &variants[at]).map_or_else(|| "-".to_owned(), value)));
         table.add_row(row);
     }
     for column in table.column_iter_mut() {
@@ -52,26 +53,21 @@ pub(super) fn ratio_pairs(variants: &[Variant]) -> Vec<(usize, usize)> {
         let peers = (0..variants.len()).filter(|at| !ours.contains(at)).collect();
         (ours, peers)
     };
-    ours.iter().flat_map(|&one| peers.iter().map(move |&peer| (one, peer))).collect()
+    let comparable = |one: usize, peer: usize| match &variants[peer].c_tree {
+        // A C benchmark is the peer of ours over the same transport, which precedes it.
+        Some(_) => peer == one + 1,
+        None => true,
+    };
+    let pairs = ours.iter().flat_map(|&one| peers.iter().map(move |&peer| (one, peer)));
+    pairs.filter(|&(one, peer)| comparable(one, peer)).collect()
 }
 
-/// What the profile of a variant allows for this benchmark.
-pub(super) fn limit(measured: &Measured, variant: &Variant, _size: Option<u64>) -> Option<f64> {
-    let profile = variant.profile.as_ref()?;
-    match measured.benchmark.name {
-        "bw" => profile.limit_mb_s(),
-        "bibw" => profile.limit_mb_s().map(|limit| 2.0 * limit),
-        "latency" => (profile.latency_us > 0.0).then_some(profile.latency_us),
-        _ => None,
-    }
-}
-
-fn ratio(ours: Option<Summary>, peer: Option<Summary>) -> Option<f64> {
+pub(super) fn ratio(ours: Option<Summary>, peer: Option<Summary>) -> Option<f64> {
     let ratio = ours?.median / peer?.median;
     ratio.is_finite().then_some(ratio)
 }
 
 /// Four digits, as far as a measurement carries them.
-fn value(value: f64) -> String {
+pub(super) fn value(value: f64) -> String {
     if value >= 1000.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }

@@ -1,5 +1,7 @@
 //! What is compared: a transport, with the profile of its cable and the UCX release it runs on.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, bail};
 
 use super::usb4ctl::{self, Profile};
@@ -25,10 +27,14 @@ pub(super) const CLEARED: [&str; 4] = ["UCX_TLS", "UCX_NET_DEVICES", "UCX_USB4_L
 pub(super) struct Variant {
     /// Heading.
     pub(super) label: String,
-    /// Whether the transport is ours; the others are its peers.
+    /// Whether ratios are of this one to the others: the transport is ours, or, beside a C tree, the benchmark is.
     pub(super) ours: bool,
+    /// Whether the transport is usb4, whose counters must show that it carried the job.
+    pub(super) is_usb4: bool,
     /// Variables of its jobs.
     pub(super) environment: Vec<(String, String)>,
+    /// The folder of C OSU benchmarks that run instead of ours.
+    pub(super) c_tree: Option<PathBuf>,
     /// What its simulated cable allows, if known.
     pub(super) profile: Option<Profile>,
 }
@@ -62,12 +68,29 @@ pub(super) fn from_lists(tls: &[String], profiles: &[String], ucx: &[String]) ->
     Ok(variants)
 }
 
+/// Each of `variants` twice: with our benchmarks, and with those of the C tree.
+pub(super) fn beside_c_tree(variants: Vec<Variant>, tree: &Path) -> Vec<Variant> {
+    let both = |variant: Variant| {
+        let theirs = Variant {
+            label: format!("C {}", variant.label),
+            ours: false,
+            is_usb4: variant.is_usb4,
+            environment: variant.environment.clone(),
+            c_tree: Some(tree.to_owned()),
+            profile: None,
+        };
+        [Variant { ours: true, ..variant }, theirs]
+    };
+    variants.into_iter().flat_map(both).collect()
+}
+
 fn usb4_columns(profiles: &[String]) -> anyhow::Result<Vec<Variant>> {
     let settings = usb4ctl::environment().context("usb4 was asked for with --tls, and cannot be had")?;
     let known = usb4ctl::profiles().unwrap_or_default();
     let column = |profile: &String| Variant {
         label: format!("usb4 {profile}"),
         ours: true,
+        is_usb4: true,
         environment: {
             let mut environment = settings.clone();
             environment.extend(open_mpi());
@@ -75,6 +98,7 @@ fn usb4_columns(profiles: &[String]) -> anyhow::Result<Vec<Variant>> {
             environment.push(("UCX_USB4_LINKS".into(), format!("sim:{profile}")));
             environment
         },
+        c_tree: None,
         profile: known.iter().find(|known| known.name == *profile).cloned(),
     };
     Ok(profiles.iter().map(column).collect())
@@ -91,7 +115,7 @@ fn peer_column(name: &str) -> Variant {
         "posix" => environment.push(("UCX_TLS".into(), "posix,self".into())),
         other => environment.push(("UCX_TLS".into(), other.replace('+', ","))),
     }
-    Variant { label: name.to_owned(), ours: false, environment, profile: None }
+    Variant { label: name.to_owned(), ours: false, is_usb4: false, environment, c_tree: None, profile: None }
 }
 
 fn open_mpi() -> impl Iterator<Item = (String, String)> {
