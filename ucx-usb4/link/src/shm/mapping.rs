@@ -132,6 +132,46 @@ impl Word {
     }
 }
 
+/// `N` words in a row that only this process writes: its counters.
+#[derive(Debug)]
+pub(crate) struct Counters<const N: usize> {
+    first: NonNull<AtomicU64>,
+    mapping: Arc<Mapping>,
+}
+
+// SAFETY: these are atomics in memory that belongs to the process and stays mapped as long as they live.
+unsafe impl<const N: usize> Send for Counters<N> {}
+
+impl<const N: usize> Counters<N> {
+    /// The words from a byte offset (a multiple of 8) on.
+    pub(crate) fn new(mapping: &Arc<Mapping>, offset: usize) -> Counters<N> {
+        assert!(offset.is_multiple_of(8), "words at {offset} are not aligned");
+        Counters { first: mapping.pointer(offset, N * 8).cast(), mapping: Arc::clone(mapping) }
+    }
+
+    #[inline]
+    fn atomic(&self, index: usize) -> &AtomicU64 {
+        assert!(index < N);
+        // SAFETY: `new` checked that N words from `first` on lie in the mapping, and index is below N.
+        let at = unsafe { self.first.add(index) };
+        // SAFETY: in bounds as shown and aligned, the mapping lives as long as self, and everyone accesses the word
+        // atomically.
+        unsafe { AtomicU64::from_ptr(at.as_ptr().cast()) }
+    }
+
+    /// Adds without a locked instruction: there is one writer.
+    #[inline]
+    pub(crate) fn add(&self, index: usize, amount: u64) {
+        debug_assert!(self.mapping.is_writable());
+        let counter = self.atomic(index);
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> [u64; N] {
+        std::array::from_fn(|index| self.atomic(index).load(Ordering::Relaxed))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;

@@ -4,7 +4,7 @@ use std::array;
 
 use super::layout::COUNTER_WORDS;
 use crate::RailCounters;
-use crate::shm::mapping::Word;
+use crate::shm::mapping::Counters;
 
 /// One counter of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,21 +51,15 @@ pub(crate) fn to_public(set: &[u64; COUNTER_WORDS]) -> RailCounters {
 
 /// The words of one set in the owner's mapping.
 #[derive(Debug)]
-pub(crate) struct CounterSet {
-    words: [Word; COUNTER_WORDS],
-}
+pub(crate) struct CounterSet(pub(crate) Counters<COUNTER_WORDS>);
 
 impl CounterSet {
-    pub(crate) fn new(word: impl Fn(usize) -> Word) -> CounterSet {
-        CounterSet { words: array::from_fn(word) }
-    }
-
     #[inline]
     pub(crate) fn add(&self, count: Count, amount: u64) {
-        self.words[count as usize].bump(amount);
+        self.0.add(count as usize, amount);
     }
 
     pub(crate) fn get(&self) -> [u64; COUNTER_WORDS] {
-        array::from_fn(|index| self.words[index].load(std::sync::atomic::Ordering::Relaxed))
+        self.0.get()
     }
 }

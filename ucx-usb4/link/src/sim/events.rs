@@ -114,7 +114,7 @@ impl SimChannel {
     }
 
     pub(crate) fn prepare_to_sleep(&mut self, deadline_ns: Option<u64>) -> ArmResult {
-        wake::announce_sleep(&self.sleeping, self.has_membarrier);
+        wake::announce_sleep(&self.sleeping, || wake::sleeper_barrier(self.has_membarrier));
         self.inbox.publish();
         if self.inbox.has_announcements() {
             self.accept_rings();

@@ -16,7 +16,7 @@ use super::layout::{CHANNEL_MAGIC, COUNTER_WORDS, FORMAT, channel as at};
 use super::registry::{Folder, channel_file_name, system};
 use super::topology::{LocalRail, local_rails};
 use crate::shm::frames::{FRAME_BYTES, Frames};
-use crate::shm::mapping::{Access, Mapping, Word};
+use crate::shm::mapping::{Access, Counters, Mapping, Word};
 use crate::{Address, ChannelId, NodeId, OpenError, PAYLOAD_MAX};
 
 const _: () = assert!(PAYLOAD_MAX <= FRAME_BYTES);
@@ -87,7 +87,7 @@ impl OwnFile {
 
     /// The counters of one of the node's rails.
     pub(crate) fn counters(&self, rail: usize) -> CounterSet {
-        CounterSet::new(|index| self.word(at::counters(rail) + index * 8))
+        CounterSet(Counters::new(&self.front, at::counters(rail)))
     }
 
     /// The transmit pool.

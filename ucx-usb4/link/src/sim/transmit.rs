@@ -93,6 +93,14 @@ pub(crate) struct Targets {
     /// By node and channel: both are small numbers that count up from zero.
     by_address: Vec<Vec<u32>>,
     quarantine: Vec<Quarantined>,
+    recent: [Recent; RAILS],
+}
+
+/// Where a rail's last frame went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recent {
+    to: Option<Address>,
+    lane: u32,
 }
 
 impl Targets {
@@ -102,14 +110,29 @@ impl Targets {
         (slot != NONE).then_some(slot)
     }
 
+    /// The lane to a channel over a rail, if it is open. A rail mostly carries frames for the channel that it carried
+    /// the last one for.
     #[inline]
-    fn lane(&self, dst: Address, rail: RailId) -> Option<u32> {
+    fn lane(&mut self, dst: Address, rail: RailId) -> Option<u32> {
+        let recent = self.recent[rail.index() % RAILS];
+        if recent.to == Some(dst) { Some(recent.lane) } else { self.look_up_lane(dst, rail) }
+    }
+
+    fn look_up_lane(&mut self, dst: Address, rail: RailId) -> Option<u32> {
+        let lane = self.find_lane(dst, rail)?;
+        self.recent[rail.index() % RAILS] = Recent { to: Some(dst), lane };
+        Some(lane)
+    }
+
+    fn find_lane(&self, dst: Address, rail: RailId) -> Option<u32> {
         let target = self.slots[self.find(dst)? as usize].as_ref()?;
         let lane = *target.lanes.get(rail.index())?;
         (lane != NONE && !target.is_gone).then_some(lane)
     }
 
+    /// All destinations, to mark those that are gone.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Target> {
+        self.recent = Default::default();
         self.slots.iter_mut().flatten()
     }
 
@@ -140,6 +163,7 @@ impl Targets {
         }
         self.by_address[address.node.0 as usize][usize::from(address.channel.0)] = NONE;
         self.slots[slot as usize] = None;
+        self.recent = Default::default();
         let mut rings = Vec::new();
         for (number, lane) in self.lanes.iter_mut().enumerate() {
             if let Some(gone) = lane.take_if(|lane| lane.peer == slot) {
@@ -225,7 +249,7 @@ impl SimChannel {
                 state.counters.add(Count::Duplicated, 1);
             }
         }
-        if wake::claim_wakeup(&lane.sleeping, lane.needs_barrier) {
+        if wake::claim_wakeup(&lane.sleeping, || wake::sender_barrier(lane.needs_barrier)) {
             let peer = lane.peer;
             self.wake(peer);
         }
