@@ -5,6 +5,9 @@ mod config;
 mod counting;
 mod events;
 mod fabric;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod hostile;
 mod layout;
 mod observe;
 mod own;
