@@ -148,21 +148,30 @@ proptest! {
     /// Whatever a peer writes into the cells: no panic, no frame that does not exist, no length beyond its place,
     /// and never more cells out than there are.
     #[test]
-    fn a_hostile_producer_is_contained(writes in prop::collection::vec((0u32..8, 0usize..CELL_WORDS, hostile_word()), 0..300)) {
+    fn a_hostile_producer_is_contained(cells in prop::collection::vec(hostile_cell(), 0..100)) {
         let memory = Plain::new(8);
         let mut consumer = Consumer::new(memory.clone());
         let mut out = Vec::new();
-        for (position, word, value) in writes {
-            memory.store(position, word, value, Ordering::Relaxed);
+        for cell in cells {
+            let position = consumer.head.wrapping_add(cell.ahead);
+            memory.store(position, TIME_AT, cell.time, Ordering::Relaxed);
+            memory.store(position, FRAME_AT, cell.frame, Ordering::Relaxed);
+            let first = u64::from(position.wrapping_add(1)) | cell.len_bytes << 32 | cell.flags << 48;
+            memory.store(position, 0, first, Ordering::Relaxed);
             if let Taken::Arrival(arrival) = consumer.take(50, 4) {
+                let len_bytes = usize::from(arrival.payload_len);
                 match arrival.source {
-                    Source::Frame(frame) => prop_assert!(frame < 4 && usize::from(arrival.payload_len) <= PAYLOAD_MAX),
-                    Source::Cell(word) => prop_assert!(word * 8 + usize::from(arrival.payload_len) <= CELL_WORDS * 8),
+                    Source::Frame(frame) => {
+                        let said = memory.load(arrival.position, FRAME_AT, Ordering::Relaxed);
+                        prop_assert!(said < 4 && said == u64::from(frame) && len_bytes <= PAYLOAD_MAX, "{cell:?}");
+                    }
+                    Source::Cell(SHORT_AT) => prop_assert!(len_bytes <= SHORT_MAX, "{cell:?}"),
+                    Source::Cell(word) => prop_assert!(word == INLINE_AT && len_bytes <= INLINE_MAX, "{cell:?}"),
                 }
                 out.push(arrival.position);
             }
             prop_assert!(out.len() <= 8);
-            if out.len() > 4 {
+            if out.len() > cell.keep {
                 consumer.release(out.remove(out.len() / 2));
             }
         }
@@ -183,15 +192,28 @@ proptest! {
     }
 }
 
-/// Words that get past the first check often enough to reach the others.
-fn hostile_word() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        any::<u64>(),
-        0..8u64,
-        (1..40u64, any::<u16>(), 0..16u64)
-            .prop_map(|(sequence, len, flags)| { sequence | u64::from(len) << 32 | flags << 48 }),
-        (1..40u64, 0..70u64, 0..4u32).prop_map(|(sequence, len, flag)| sequence | len << 32 | 1 << (48 + flag))
-    ]
+#[derive(Clone, Debug)]
+struct HostileCell {
+    /// Cells ahead of the one that is read next.
+    ahead: u32,
+    flags: u64,
+    len_bytes: u64,
+    time: u64,
+    frame: u64,
+    /// Cells that the consumer holds on to.
+    keep: usize,
+}
+
+/// Cells whose sequence is mostly right, so that the later checks are reached.
+fn hostile_cell() -> impl Strategy<Value = HostileCell> {
+    let near = |limit: u64| prop_oneof![Just(limit), Just(limit + 1), 0..=limit];
+    let len_bytes = prop_oneof![near(16), near(64), near(PAYLOAD_MAX as u64), 0..65536u64];
+    let frame = prop_oneof![near(3), any::<u64>(), (0..4u64).prop_map(|low| low | 1 << 32)];
+    let ahead = prop_oneof![4 => Just(0u32), 1 => 0..8u32];
+    let flags = prop_oneof![4 => (0..4u32).prop_map(|bit| 1u64 << bit), 1 => 0..32u64];
+    (ahead, flags, len_bytes, any::<u64>(), frame, 0..20usize).prop_map(
+        |(ahead, flags, len_bytes, time, frame, keep)| HostileCell { ahead, flags, len_bytes, time, frame, keep },
+    )
 }
 
 #[test]
@@ -206,6 +228,7 @@ fn eight_bytes_touch_one_cache_line() {
 mod interleavings {
     //! Every order in which two processors can see each other's stores, tried by loom.
 
+    use loom::cell::UnsafeCell;
     use loom::sync::Arc;
     use loom::sync::atomic::AtomicU64;
 
@@ -245,9 +268,38 @@ mod interleavings {
         (Producer::new(memory.clone()), Consumer::new(memory))
     }
 
-    /// (A)/(B) and (E)/(F): three frames through two cells; each is seen whole, in order, or not yet.
+    /// Payloads that are plain memory: loom objects to a read and a write that nothing orders.
+    #[derive(Clone)]
+    struct Payloads(Arc<[UnsafeCell<u64>; DEPTH as usize]>);
+
+    // SAFETY: that the accesses are ordered is what the test shows; loom fails it if they are not.
+    unsafe impl Send for Payloads {}
+
+    impl Payloads {
+        fn write(&self, frame: u32, value: u64) {
+            // SAFETY: loom has checked that nobody else accesses it now.
+            self.0[frame as usize].with_mut(|payload| unsafe { *payload = value });
+        }
+
+        fn read(&self, frame: u32) -> u64 {
+            // SAFETY: loom has checked that nobody writes it now.
+            self.0[frame as usize].with(|payload| unsafe { *payload })
+        }
+    }
+
+    fn take(consumer: &mut Consumer<Loom>) -> Arrival {
+        loop {
+            match consumer.take(0, DEPTH) {
+                Taken::Arrival(arrival) => return arrival,
+                Taken::Malformed => panic!("malformed"),
+                Taken::Nothing => loom::thread::yield_now(),
+            }
+        }
+    }
+
+    /// (A)/(B): three frames through two cells; each is seen whole, in order, or not yet.
     #[test]
-    fn a_frame_is_seen_whole_and_its_cell_is_not_reused_early() {
+    fn a_frame_is_seen_whole() {
         loom::model(|| {
             let (mut producer, mut consumer) = ring();
             let sender = loom::thread::spawn(move || {
@@ -259,17 +311,40 @@ mod interleavings {
                 }
             });
             for value in 1..=3u64 {
-                let arrival = loop {
-                    match consumer.take(0, 0) {
-                        Taken::Arrival(arrival) => break arrival,
-                        Taken::Malformed => panic!("malformed"),
-                        Taken::Nothing => loom::thread::yield_now(),
-                    }
-                };
+                let arrival = take(&mut consumer);
                 assert_eq!(arrival.header, [value; HEADER_WORDS]);
                 let Source::Cell(word) = arrival.source else { panic!("not in the cell") };
                 assert_eq!(consumer.memory().load(arrival.position, word, Ordering::Relaxed), value);
                 assert_eq!(consumer.memory().load(arrival.position, word + 1, Ordering::Relaxed), value);
+                consumer.release(arrival.position);
+                consumer.publish();
+            }
+            sender.join().unwrap();
+        });
+    }
+
+    /// (A)/(B) and (E)/(F): what belongs to a cell is written before it is sent, and written again only after it was
+    /// read and given back.
+    #[test]
+    fn what_belongs_to_a_cell_is_not_reused_early() {
+        loom::model(|| {
+            let (mut producer, mut consumer) = ring();
+            let payloads = Payloads(Arc::new([UnsafeCell::new(0), UnsafeCell::new(0)]));
+            let theirs = payloads.clone();
+            let sender = loom::thread::spawn(move || {
+                for value in 0..3u64 {
+                    while !producer.has_room() {
+                        loom::thread::yield_now();
+                    }
+                    let index = value as u32 % DEPTH;
+                    theirs.write(index, value);
+                    producer.push(&[value; HEADER_WORDS], 0, Body::Frame { index, len_bytes: 8 });
+                }
+            });
+            for value in 0..3u64 {
+                let arrival = take(&mut consumer);
+                let Source::Frame(frame) = arrival.source else { panic!("not in a frame") };
+                assert_eq!(payloads.read(frame), value);
                 consumer.release(arrival.position);
                 consumer.publish();
             }
