@@ -42,7 +42,6 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             self.rtt.sample(now_ns.saturating_sub(sent_at_ns));
         }
         (self.progress_ns, self.silence) = (now_ns, 0);
-        self.settle_hold(cx);
         self.complete_operations(cx);
         self.tell_room(cx, now_ns);
         self.restart_loss_timer(cx, now_ns);
@@ -70,7 +69,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         if echo != 0 {
             self.rails.echoed(echo);
             self.probing = false;
-            if self.tx.is_empty() && !self.wants_window() {
+            if !self.waits_for_peer() {
                 self.timers.clear(Timer::Loss);
             }
         }
@@ -81,13 +80,14 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             if found > 0 {
                 self.make_ready(cx);
             }
-            self.settle_hold(cx);
         }
     }
 
-    /// Whether a sender waits for the peer to grant more.
-    pub(crate) fn wants_window(&self) -> bool {
-        self.waiting.frames > 0
+    /// Whether the peer must show a sign of life: it owes an acknowledgement, a grant, an answer, or the frames
+    /// of a gap.
+    pub(crate) fn waits_for_peer(&self) -> bool {
+        let answers = self.operations.as_ref().is_some_and(|operations| operations.awaits_answers());
+        !self.tx.is_empty() || self.probing || self.waiting.frames > 0 || self.rx.has_gap() || answers
     }
 
     fn tell_room(&mut self, cx: &mut Shared<T, R>, _now_ns: u64) {
@@ -108,24 +108,11 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// Starts the wait for the next sign of life anew, or ends it where nothing is under way.
     pub(crate) fn restart_loss_timer(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
-        let waits = !self.tx.is_empty() || self.probing || self.wants_window();
-        if waits && !self.rails.is_stranded() && self.phase != Phase::Connecting {
+        if self.waits_for_peer() && !self.rails.is_stranded() && self.phase != Phase::Connecting {
             let at_ns = now_ns + self.rtt.probe_after_ns(&cx.config.timeouts);
             self.arm(cx, Timer::Loss, at_ns);
         } else {
             self.timers.clear(Timer::Loss);
-        }
-    }
-
-    /// Lets the acknowledgement go on when every refusal has arrived.
-    pub(crate) fn settle_hold(&mut self, cx: &mut Shared<T, R>) {
-        let Some(hold) = self.hold.as_mut() else { return };
-        let tx = &self.tx;
-        let has_arrived = |psn| tx.get(psn).is_none_or(|sent| sent.fate == Fate::Arrived);
-        if hold.settle(has_arrived) {
-            self.hold = None;
-            self.ack.demand();
-            self.make_ready(cx);
         }
     }
 }

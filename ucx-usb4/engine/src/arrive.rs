@@ -1,6 +1,6 @@
 //! Frames that arrive on a connection.
 
-use usb4_wire::control::Sack;
+use usb4_wire::control::{Refusal, Sack};
 use usb4_wire::{Flags, Header, Kind, extension};
 
 use crate::ack::Urgency;
@@ -64,12 +64,18 @@ impl<T: Copy, R: Copy> Connection<T, R> {
                 Err(_) => self.stats.invalid += 1,
             },
             Kind::Probe => {
+                self.turn_acks();
                 self.ack.probe(header.word);
                 self.ack.want(header.psn.extend(self.rx.next()), self.rx.next());
                 self.make_ready(cx);
             }
             Kind::Close => self.handle_close(cx, now_ns, header),
             Kind::CloseAck => self.handle_close_ack(cx, header),
+            Kind::Refuse => match Refusal::parse(private) {
+                Ok(refusal) => self.handle_refuse(cx, header.word, &refusal),
+                Err(_) => self.stats.invalid += 1,
+            },
+            Kind::RefuseAck => self.handle_refuse_ack(cx, now_ns, header.word),
             _ => self.stats.invalid += 1,
         }
         Reply::Verdict(Verdict::Drop(frame))
@@ -90,6 +96,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             Arrival::Duplicate => {
                 self.stats.duplicates += 1;
                 // The sender has missed an acknowledgement.
+                self.turn_acks();
                 self.ack.demand();
                 self.make_ready(cx);
                 return Verdict::Drop(frame);
@@ -142,7 +149,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// Makes sense of a sequenced frame.
     fn read(&mut self, cx: &mut Shared<T, R>, header: &Header, private: &[u8]) -> Reading {
-        use extension::{AtomicRequest, AtomicResponse, GetRequest, GetResponse, OpError, Put};
+        use extension::{AtomicRequest, AtomicResponse, GetRequest, GetResponse, Put};
         let form = header.form;
         let reading = match form.kind() {
             Kind::Am => {
@@ -167,10 +174,6 @@ impl<T: Copy, R: Copy> Connection<T, R> {
                 self.take_old_value(cx, &response);
                 Reading::Consumed
             }),
-            Kind::OpError => OpError::parse(private).map(|error| {
-                self.take_refusal(cx, &error);
-                Reading::Consumed
-            }),
             _ => return Reading::Damaged,
         };
         reading.unwrap_or(Reading::Damaged)
@@ -184,9 +187,20 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         Some(delivery)
     }
 
+    /// The next acknowledgement takes another rail than the last one.
+    fn turn_acks(&mut self) {
+        self.ack_turn = Some(self.ack_turn.map_or(0, |turn| turn.wrapping_add(1)));
+    }
+
     fn note_early(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
         self.stats.reorder_depth_max = self.stats.reorder_depth_max.max(self.rx.depth() as u32);
         self.watch_idleness(cx, now_ns);
+        if !self.timers.is_set(Timer::Loss) {
+            // Should the sender die now, the frames that wait behind the gap would wait for ever.
+            (self.progress_ns, self.silence) = (now_ns, 0);
+            let at_ns = now_ns + self.rtt.rto_ns(&cx.config.timeouts, 0);
+            self.arm(cx, Timer::Loss, at_ns);
+        }
         let urgency = self.ack.early();
         self.schedule_ack(cx, now_ns, urgency);
     }
@@ -205,7 +219,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// The acknowledgement has waited long enough.
     pub(crate) fn ack_timeout(&mut self, cx: &mut Shared<T, R>) {
-        if self.ack.owes() || self.rx.has_gap() {
+        if self.ack.owes() || self.rx.has_gap() || self.hold.is_some() {
             self.ack.demand();
             self.make_ready(cx);
         }

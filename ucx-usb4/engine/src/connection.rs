@@ -44,6 +44,10 @@ pub(crate) struct Work {
     pub(crate) probe: bool,
     /// Probes on these rails, by index.
     pub(crate) rail_probes: u32,
+    /// The refusal that is next.
+    pub(crate) refusal: bool,
+    /// A confirmation of the peer's refusal of this number.
+    pub(crate) refuse_ack: Option<u16>,
     /// Close.
     pub(crate) close: bool,
     /// An answer to the Close of this number; the flag says whether the connection is over.
@@ -76,6 +80,8 @@ pub(crate) struct Connection<T, R> {
     pub(crate) tx: TxWindow<T>,
     pub(crate) rx: Reorder<R>,
     pub(crate) ack: AckState,
+    /// The peer repeats itself: acknowledgements may be lost on their way, so they try the rails in turn.
+    pub(crate) ack_turn: Option<u32>,
     /// What the last header acknowledged.
     pub(crate) advertised: u64,
     pub(crate) grant: Grant,
@@ -88,6 +94,8 @@ pub(crate) struct Connection<T, R> {
     /// Frames from here on that find an earlier frame unacknowledged carry FENCE while the first is below this.
     pub(crate) fence: u64,
     pub(crate) stats: Stats,
+    /// Frames sent and received when idleness was last looked for.
+    pub(crate) idle_mark: u64,
     pub(crate) last_heard_ns: u64,
     /// When the first unacknowledged frame became the first, or the wait for an answer began.
     pub(crate) progress_ns: u64,
@@ -99,6 +107,9 @@ pub(crate) struct Connection<T, R> {
     pub(crate) work: Work,
     /// A refusal on its way keeps the acknowledgement back.
     pub(crate) hold: Option<Box<AckHold>>,
+    /// Number of the refusal that is under way or next, and of the peer's next one.
+    pub(crate) refusal_number: u16,
+    pub(crate) peer_refusals: u16,
     pub(crate) operations: Option<Box<Operations>>,
     /// Endpoints of this side.
     pub(crate) refs: u32,
@@ -137,6 +148,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             tx,
             rx: Reorder::new(0),
             ack: AckState::new(),
+            ack_turn: None,
             advertised: 0,
             grant,
             timers: Timers::new(),
@@ -145,6 +157,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             queued: false,
             waiting: Waiting::default(),
             stats: Stats::default(),
+            idle_mark: 0,
             last_heard_ns: now_ns,
             progress_ns: now_ns,
             silence: 0,
@@ -152,6 +165,8 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             probe_number: 0,
             work: Work::default(),
             hold: None,
+            refusal_number: 0,
+            peer_refusals: 0,
             operations: None,
             refs: 0,
             routes: RailSet::EMPTY,
@@ -304,7 +319,9 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// Whether nothing of this side waits for the peer.
     pub(crate) fn is_settled(&self) -> bool {
-        self.tx.is_empty() && self.operations.as_ref().is_none_or(|operations| operations.is_idle())
+        self.tx.is_empty()
+            && self.hold.is_none()
+            && self.operations.as_ref().is_none_or(|operations| operations.is_idle())
     }
 
     /// Ends the connection for cause, and tells it once.

@@ -89,8 +89,19 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         if self.work.probe {
             return self.probe(cx, rails, u32::MAX);
         }
+        if self.work.refusal {
+            return self.refuse(cx, now_ns, rails);
+        }
+        if let Some(number) = self.work.refuse_ack {
+            return self.control(cx, rails, u32::MAX, |conn, cx| {
+                conn.work.refuse_ack = None;
+                let psn = Psn(conn.tx.next() as u32);
+                Outgoing::new(conn.header(cx, Self::bare(Kind::RefuseAck, Flags::empty()), number, psn, false), &[])
+            });
+        }
         if self.ack.is_due() {
-            return self.control(cx, rails, u32::MAX, |conn, cx| conn.ack_frame(cx));
+            let among = self.ack_turn.map_or(u32::MAX, |turn| self.nth_usable(turn));
+            return self.control(cx, rails, among, |conn, cx| conn.ack_frame(cx));
         }
         if self.tx.lost() > 0 {
             return self.retransmit(cx, now_ns, rails);
@@ -158,6 +169,15 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             let header = conn.header(cx, Self::bare(Kind::Probe, Flags::empty()), number, psn, false);
             Outgoing::new(header, &[])
         })
+    }
+
+    fn refuse(&mut self, cx: &mut Shared<T, R>, now_ns: u64, rails: &impl Rails) -> Produced<T> {
+        let among = self.nth_usable(self.hold.as_ref().map_or(0, |hold| hold.attempts));
+        let Some(rail) = self.rails.cheapest_of(among, CONTROL_MAX, rails) else { return Produced::Blocked };
+        match self.refusal_frame(cx, now_ns) {
+            Some(outgoing) => self.control(cx, rails, 1 << rail, |_, _| outgoing),
+            None => Produced::Nothing,
+        }
     }
 
     fn ack_frame(&mut self, cx: &mut Shared<T, R>) -> Outgoing {

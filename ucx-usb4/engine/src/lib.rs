@@ -56,6 +56,8 @@ mod remote;
 mod reorder;
 mod rtt;
 mod shared;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod stats;
 mod strangers;
 mod timers;

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use usb4_wire::extension::{AtomicRequest, AtomicResponse, GetRequest, GetResponse, OpError, OpErrorReason, Put};
+use usb4_wire::extension::{AtomicRequest, AtomicResponse, GetRequest, GetResponse, OpErrorReason, Put};
 use usb4_wire::{CONTROL_MAX, Flags, Form, Kind, PAYLOAD_MAX};
 
 use crate::shared::Shared;
@@ -56,7 +56,6 @@ struct Expected {
 pub(crate) enum Answer {
     Get { op: u32, key: u64, local_addr: u64, len: u64, sent: u64 },
     Atomic { op: u32, old: u64 },
-    Refusal { op: u32, reason: OpErrorReason },
 }
 
 /// What the next frame of a queue shall carry.
@@ -75,16 +74,6 @@ impl Segment {
         bytes[..extension.len()].copy_from_slice(extension);
         Self { form, extension: bytes, local_addr, len, region: None }
     }
-}
-
-/// What a frame that went out was of.
-pub(crate) enum SentKind {
-    /// An own operation.
-    Own,
-    /// An answer.
-    Answer,
-    /// A refusal.
-    Refusal,
 }
 
 /// The operations of a connection.
@@ -118,11 +107,6 @@ impl Operations {
         self.answers.push_back(answer);
     }
 
-    /// Whether the same refusal waits already: a put of many segments is refused once, not once for each.
-    pub(crate) fn refuses(&self, op: u32) -> bool {
-        self.answers.iter().any(|answer| matches!(answer, Answer::Refusal { op: other, .. } if *other == op))
-    }
-
     pub(crate) fn queued(&self) -> usize {
         self.queue.len()
     }
@@ -134,6 +118,11 @@ impl Operations {
     /// Whether a fence waits for operations before it.
     pub(crate) fn is_fenced(&self) -> bool {
         self.fences > 0
+    }
+
+    /// Whether the peer owes an answer.
+    pub(crate) fn awaits_answers(&self) -> bool {
+        !self.expected.is_empty()
     }
 
     /// Own operations that are not complete.
@@ -201,24 +190,20 @@ impl Operations {
                 let extension = AtomicResponse { old: *old, op: *op };
                 Segment::new(Kind::AtomicResponse, Flags::empty(), &extension.emit(), 0, 0)
             }
-            Answer::Refusal { op, reason } => {
-                let extension = OpError { op: *op, reason: *reason };
-                Segment::new(Kind::OpError, Flags::empty(), &extension.emit(), 0, 0)
-            }
         })
     }
 
     /// The frame that [`Operations::segment`] described has gone out with `len` bytes of data; the next one will be frame `mark`.
-    pub(crate) fn sent(&mut self, answer: bool, len: usize, mark: u64) -> SentKind {
+    pub(crate) fn sent(&mut self, answer: bool, len: usize, mark: u64) {
         self.answers_turn = !answer;
         if answer { self.answer_sent(len) } else { self.own_sent(len, mark) }
     }
 
-    fn own_sent(&mut self, len: usize, mark: u64) -> SentKind {
+    fn own_sent(&mut self, len: usize, mark: u64) {
         if let Some(Queued::Put { transfer, sent, .. }) = self.queue.front_mut() {
             *sent += len as u64;
             if *sent < transfer.len {
-                return SentKind::Own;
+                return;
             }
         }
         match self.queue.pop_front() {
@@ -233,37 +218,33 @@ impl Operations {
             Some(Queued::Atomic { op, atomic }) => self.await_ack(op, atomic.cookie, mark),
             Some(Queued::Fence) | None => {}
         }
-        SentKind::Own
     }
 
     fn await_ack(&mut self, op: u32, cookie: u64, mark: u64) {
         self.unacknowledged.push_back(Unacknowledged { op, cookie, mark, refusal: None });
     }
 
-    fn answer_sent(&mut self, len_bytes: usize) -> SentKind {
+    fn answer_sent(&mut self, len_bytes: usize) {
         if let Some(Answer::Get { len, sent, .. }) = self.answers.front_mut() {
             *sent += len_bytes as u64;
             if *sent < *len {
                 // Several gets at once share the way.
                 self.answers.rotate_left(1);
-                return SentKind::Answer;
+                return;
             }
         }
-        match self.answers.pop_front() {
-            Some(Answer::Refusal { .. }) => SentKind::Refusal,
-            _ => SentKind::Answer,
-        }
+        self.answers.pop_front();
     }
 
-    /// Turns the answer that is next into a refusal: its region is gone.
-    pub(crate) fn refuse_answer(&mut self, reason: OpErrorReason) -> bool {
-        match self.answers.front_mut() {
-            Some(answer @ Answer::Get { .. }) => {
-                let Answer::Get { op, .. } = *answer else { return false };
-                *answer = Answer::Refusal { op, reason };
-                true
+    /// Drops the answer that is next, whose region is gone, and returns the operation that it belonged to.
+    pub(crate) fn drop_answer(&mut self) -> Option<u32> {
+        match self.answers.front()? {
+            Answer::Get { op, .. } => {
+                let op = *op;
+                self.answers.pop_front();
+                Some(op)
             }
-            _ => false,
+            Answer::Atomic { .. } => None,
         }
     }
 

@@ -18,6 +18,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
                 Timer::Ack => self.ack_timeout(cx),
                 Timer::Replug => self.fail(cx, Failure::RailsDown),
                 Timer::Close => self.close_timeout(cx, now_ns),
+                Timer::Refusal => self.refusal_timeout(cx, now_ns),
                 Timer::Keepalive => self.keepalive_timeout(cx, now_ns),
                 Timer::Idle => self.idle_timeout(cx, now_ns),
                 Timer::Rails => self.rails_timeout(cx, now_ns),
@@ -30,7 +31,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
     /// The first time this only asks: a probe behind the last frame of each rail, whose answer tells exactly what was lost. When even that stays
     /// unanswered the peer may be descheduled, stopped or gone: then one frame at a time is sent again, ever more rarely.
     fn loss_timeout(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
-        if self.tx.is_empty() && !self.probing && !self.wants_window() {
+        if !self.waits_for_peer() {
             return;
         }
         if self.tx.is_empty() {
@@ -105,9 +106,9 @@ impl<T: Copy, R: Copy> Connection<T, R> {
     }
 
     fn idle_timeout(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
-        let idle_ns = cx.config.timeouts.idle_ns;
-        let quiet = self.tx.is_empty() && self.rx.depth() == 0 && now_ns.saturating_sub(self.last_heard_ns) >= idle_ns;
-        if !quiet {
+        let frames = self.stats.frames_sent + self.stats.frames_received;
+        let used = std::mem::replace(&mut self.idle_mark, frames) != frames;
+        if used || !self.tx.is_empty() || self.rx.depth() > 0 {
             return self.watch_idleness(cx, now_ns);
         }
         self.tx.shrink();

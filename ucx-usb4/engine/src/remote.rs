@@ -1,12 +1,15 @@
 //! Remote memory access as the verbs of a connection: asking, answering, filling frames.
 
-use usb4_wire::extension::{AtomicResponse, GetRequest, GetResponse, OpError, OpErrorReason};
-use usb4_wire::{Header, Psn};
+use usb4_wire::control::Refusal;
+use usb4_wire::extension::{AtomicResponse, GetRequest, GetResponse, OpErrorReason};
+use usb4_wire::{Flags, Form, Header, Kind, Psn};
 
 use crate::connection::{Connection, Phase};
+use crate::emit::Outgoing;
 use crate::hold::AckHold;
-use crate::operations::{Answer, Operations, Queued, SentKind};
+use crate::operations::{Answer, Operations, Queued};
 use crate::shared::Shared;
+use crate::timers::Timer;
 use crate::{Atomic, Event, Failure, Fill, Message, Rails, Refused, Transfer};
 
 /// Answers that may wait on one connection. A peer that keeps to its limit of requests stays far below; another one is cut off.
@@ -55,6 +58,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             Request::Get(transfer) => Queued::Get { op, transfer },
             Request::Atomic(atomic) => Queued::Atomic { op, atomic },
         });
+        self.watch_idleness(cx, self.last_heard_ns);
         self.offer_fill(cx);
         Ok(())
     }
@@ -138,11 +142,8 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             return None;
         }
         let committed = self.commit(cx, now_ns, Message { form: fill.form, word: 0 }, frame, rails);
-        let psn = self.tx.next() - 1;
-        let sent = self.operations().sent(fill.reply, fill.len, psn + 1);
-        if let (SentKind::Refusal, Some(hold)) = (sent, self.hold.as_mut()) {
-            hold.sent(psn);
-        }
+        let mark = self.tx.next();
+        self.operations().sent(fill.reply, fill.len, mark);
         if self.pass_fences() && !self.operations().is_fenced() {
             self.tell_fence_passed(cx);
         }
@@ -151,9 +152,9 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// The region that an answer reads is gone.
     pub(crate) fn reject_fill(&mut self, cx: &mut Shared<T, R>, fill: &Fill, reason: OpErrorReason) {
-        let due = Psn(self.tx.next() as u32) == fill.next_psn && fill.reply;
-        if due && self.operations().refuse_answer(reason) {
-            self.hold_acknowledgement();
+        let due = Psn(self.tx.next() as u32) == fill.next_psn && fill.reply && !self.is_over();
+        if due && let Some(op) = self.operations().drop_answer() {
+            self.reject(cx, op, reason);
             self.offer_fill(cx);
         }
     }
@@ -171,16 +172,72 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// Refuses an operation of the peer.
     pub(crate) fn reject(&mut self, cx: &mut Shared<T, R>, op: u32, reason: OpErrorReason) {
-        if self.is_over() || self.operations().refuses(op) {
+        if self.is_over() {
             return;
         }
-        self.hold_acknowledgement();
-        self.answer(cx, Answer::Refusal { op, reason });
+        let (ack, now_ns) = (self.advertised, self.last_heard_ns);
+        let hold = self.hold.get_or_insert_with(|| Box::new(AckHold::new(ack, now_ns)));
+        match hold.refuse(Refusal { op, reason }) {
+            1 => self.send_refusal(cx),
+            waiting if waiting > ANSWERS_MAX => self.fail(cx, Failure::Protocol),
+            _ => {}
+        }
     }
 
-    fn hold_acknowledgement(&mut self) {
-        let ack = self.advertised;
-        self.hold.get_or_insert_with(|| Box::new(AckHold::new(ack))).queued();
+    fn send_refusal(&mut self, cx: &mut Shared<T, R>) {
+        self.work.refusal = true;
+        self.make_ready(cx);
+    }
+
+    /// The refusal to send, which is repeated until it is confirmed.
+    pub(crate) fn refusal_frame(&mut self, cx: &mut Shared<T, R>, now_ns: u64) -> Option<Outgoing> {
+        self.work.refusal = false;
+        let hold = self.hold.as_mut()?;
+        let refusal = hold.first()?;
+        let wait_ns = self.rtt.rto_ns(&cx.config.timeouts, hold.attempts);
+        hold.attempts += 1;
+        self.arm(cx, Timer::Refusal, now_ns + wait_ns);
+        let form = Form::new(Kind::Refuse, Flags::empty(), Refusal::LEN).expect("a refusal fits a control frame");
+        let (number, psn) = (self.refusal_number, Psn(self.tx.next() as u32));
+        let header = self.header(cx, form, number, psn, false);
+        Some(Outgoing::new(header, &refusal.emit()))
+    }
+
+    pub(crate) fn refusal_timeout(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
+        let Some(hold) = self.hold.as_ref() else { return };
+        if now_ns.saturating_sub(hold.since_ns) >= cx.config.timeouts.peer_ns {
+            return self.fail(cx, Failure::PeerTimeout);
+        }
+        self.send_refusal(cx);
+    }
+
+    /// The peer has this refusal.
+    pub(crate) fn handle_refuse_ack(&mut self, cx: &mut Shared<T, R>, now_ns: u64, number: u16) {
+        let Some(hold) = self.hold.as_mut() else { return };
+        if number != self.refusal_number {
+            return;
+        }
+        self.refusal_number = self.refusal_number.wrapping_add(1);
+        if hold.confirmed(now_ns) {
+            self.hold = None;
+            self.work.refusal = false;
+            self.timers.clear(Timer::Refusal);
+            self.ack.demand();
+            self.make_ready(cx);
+            self.close_if_unused(cx, now_ns);
+        } else {
+            self.send_refusal(cx);
+        }
+    }
+
+    /// The peer refuses an operation of this side.
+    pub(crate) fn handle_refuse(&mut self, cx: &mut Shared<T, R>, number: u16, refusal: &Refusal) {
+        self.work.refuse_ack = Some(number);
+        self.make_ready(cx);
+        if number == self.peer_refusals {
+            self.peer_refusals = self.peer_refusals.wrapping_add(1);
+            self.take_refusal(cx, refusal);
+        }
     }
 
     fn answer(&mut self, cx: &mut Shared<T, R>, answer: Answer) {
@@ -191,6 +248,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             return self.fail(cx, Failure::Protocol);
         }
         self.operations().answer(answer);
+        self.watch_idleness(cx, self.last_heard_ns);
         self.offer_fill(cx);
     }
 
@@ -210,7 +268,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         self.after_answer(cx);
     }
 
-    pub(crate) fn take_refusal(&mut self, cx: &mut Shared<T, R>, error: &OpError) {
+    fn take_refusal(&mut self, cx: &mut Shared<T, R>, error: &Refusal) {
         let (conn, mark) = (self.id, self.tx.next());
         if error.op == 0 {
             cx.events.push_back(Event::Refused { conn, reason: error.reason });

@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Replug,
     /// Repeat Close, or stop lingering.
     Close,
+    /// Repeat a refusal.
+    Refusal,
     /// Has the idle peer been heard of?
     Keepalive,
     /// Give grown buffers back.
@@ -22,12 +24,13 @@ pub(crate) enum Timer {
     Rails,
 }
 
-const TIMERS: [Timer; 8] = [
+const TIMERS: [Timer; 9] = [
     Timer::Handshake,
     Timer::Loss,
     Timer::Ack,
     Timer::Replug,
     Timer::Close,
+    Timer::Refusal,
     Timer::Keepalive,
     Timer::Idle,
     Timer::Rails,

@@ -6,6 +6,7 @@ use zerocopy::transmute;
 pub use crate::body::BodyError;
 use crate::body::{Raw, raw_body};
 use crate::check::check32;
+use crate::extension::OpErrorReason;
 use crate::{CONTROL_MAX, Psn, Token};
 
 /// The payload of Connect and Accept: who the sender is and what it will call the connection.
@@ -117,6 +118,38 @@ impl Reset {
             reserved: [0; 5],
             check: U16::ZERO,
         };
+        transmute!(raw.sealed())
+    }
+}
+
+/// The payload of Refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The requester's number of the operation, 0 if it gave none.
+    pub op: u32,
+    /// Why it was refused.
+    pub reason: OpErrorReason,
+}
+
+raw_body!(RawRefusal { op: U32, reason: u8, reserved: u8 });
+
+impl Refusal {
+    /// Length in bytes.
+    pub const LEN: usize = size_of::<RawRefusal>();
+
+    /// Reads the payload.
+    ///
+    /// # Errors
+    /// Wrong length, damaged, or an unknown reason.
+    pub fn parse(bytes: &[u8]) -> Result<Refusal, BodyError> {
+        let raw = RawRefusal::open_exact(bytes)?;
+        let reason = OpErrorReason::from_number(raw.reason).ok_or(BodyError::Value(raw.reason))?;
+        Ok(Refusal { op: raw.op.get(), reason })
+    }
+
+    /// Writes the payload.
+    pub fn emit(&self) -> [u8; Self::LEN] {
+        let raw = RawRefusal { op: self.op.into(), reason: self.reason as u8, reserved: 0, check: U16::ZERO };
         transmute!(raw.sealed())
     }
 }

@@ -294,7 +294,7 @@ pub enum OpErrorReason {
 }
 
 impl OpErrorReason {
-    const fn from_number(number: u8) -> Option<Self> {
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
         Some(match number {
             1 => Self::BadKey,
             2 => Self::OutOfBounds,
@@ -303,37 +303,5 @@ impl OpErrorReason {
             5 => Self::Busy,
             _ => return None,
         })
-    }
-}
-
-/// The extension of OpError.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpError {
-    /// The requester's number of the operation.
-    pub op: u32,
-    /// Why it was refused.
-    pub reason: OpErrorReason,
-}
-
-raw_body!(RawOpError { op: U32, reason: u8, reserved: u8 });
-
-impl OpError {
-    /// Length in bytes.
-    pub const LEN: usize = size_of::<RawOpError>();
-
-    /// Reads the extension at the start of `bytes`.
-    ///
-    /// # Errors
-    /// Too short, damaged, or an unknown reason.
-    pub fn parse(bytes: &[u8]) -> Result<OpError, BodyError> {
-        let raw = RawOpError::open_prefix(bytes)?;
-        let reason = OpErrorReason::from_number(raw.reason).ok_or(BodyError::Value(raw.reason))?;
-        Ok(OpError { op: raw.op.get(), reason })
-    }
-
-    /// Writes the extension.
-    pub fn emit(&self) -> [u8; Self::LEN] {
-        let raw = RawOpError { op: self.op.into(), reason: self.reason as u8, reserved: 0, check: U16::ZERO };
-        transmute!(raw.sealed())
     }
 }

@@ -10,7 +10,7 @@ bitflags::bitflags! {
         const FIRST = 0x01;
         /// Am: the last frame of a message.
         const LAST = 0x02;
-        /// Sequenced: deliver only after every frame with a lower PSN, also where the kind alone would allow any order.
+        /// Put: place it only after every frame with a lower PSN.
         const FENCE = 0x04;
         /// Sequenced: acknowledge at once when this frame and all before it have arrived.
         const ACK_REQUEST = 0x08;
@@ -41,6 +41,10 @@ pub enum Kind {
     Close = 6,
     /// Answers a [`Kind::Close`], `word` repeats its number.
     CloseAck = 7,
+    /// The sender refuses an operation of the receiver ([`control::Refusal`](crate::control::Refusal)); `word` is the refusal's number.
+    Refuse = 8,
+    /// Answers a [`Kind::Refuse`], `word` repeats its number.
+    RefuseAck = 9,
     /// A frame of an active message; `word` is the message's id. In order.
     Am = 16,
     /// A segment of a put ([`extension::Put`]). In any order unless fenced.
@@ -53,13 +57,11 @@ pub enum Kind {
     AtomicRequest = 20,
     /// The old value ([`extension::AtomicResponse`]). In any order.
     AtomicResponse = 21,
-    /// An operation was refused by the target ([`extension::OpError`]). In any order.
-    OpError = 22,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Connect,
         Kind::Accept,
         Kind::Reset,
@@ -67,13 +69,14 @@ impl Kind {
         Kind::Probe,
         Kind::Close,
         Kind::CloseAck,
+        Kind::Refuse,
+        Kind::RefuseAck,
         Kind::Am,
         Kind::Put,
         Kind::GetRequest,
         Kind::GetResponse,
         Kind::AtomicRequest,
         Kind::AtomicResponse,
-        Kind::OpError,
     ];
 
     /// The kind with this number.
@@ -86,13 +89,14 @@ impl Kind {
             5 => Kind::Probe,
             6 => Kind::Close,
             7 => Kind::CloseAck,
+            8 => Kind::Refuse,
+            9 => Kind::RefuseAck,
             16 => Kind::Am,
             17 => Kind::Put,
             18 => Kind::GetRequest,
             19 => Kind::GetResponse,
             20 => Kind::AtomicRequest,
             21 => Kind::AtomicResponse,
-            22 => Kind::OpError,
             _ => return None,
         })
     }
@@ -115,7 +119,6 @@ impl Kind {
             Kind::GetResponse => extension::GetResponse::LEN,
             Kind::AtomicRequest => extension::AtomicRequest::LEN,
             Kind::AtomicResponse => extension::AtomicResponse::LEN,
-            Kind::OpError => extension::OpError::LEN,
             _ => 0,
         }
     }
@@ -123,14 +126,15 @@ impl Kind {
     /// Flags that frames of this kind may carry.
     pub const fn flags(self) -> Flags {
         match self {
-            Kind::Connect | Kind::Accept | Kind::Reset | Kind::Ack | Kind::Probe => Flags::empty(),
+            Kind::Connect | Kind::Accept | Kind::Reset | Kind::Ack | Kind::Probe | Kind::Refuse | Kind::RefuseAck => {
+                Flags::empty()
+            }
             Kind::Close => Flags::GOING_AWAY,
             Kind::CloseAck => Flags::AGREED,
-            Kind::Am => Flags::FIRST.union(Flags::LAST).union(Flags::FENCE).union(Flags::ACK_REQUEST),
-            Kind::AtomicRequest => Flags::FETCH.union(Flags::FENCE).union(Flags::ACK_REQUEST),
-            Kind::Put | Kind::GetRequest | Kind::GetResponse | Kind::AtomicResponse | Kind::OpError => {
-                Flags::FENCE.union(Flags::ACK_REQUEST)
-            }
+            Kind::Am => Flags::FIRST.union(Flags::LAST).union(Flags::ACK_REQUEST),
+            Kind::Put => Flags::FENCE.union(Flags::ACK_REQUEST),
+            Kind::AtomicRequest => Flags::FETCH.union(Flags::ACK_REQUEST),
+            Kind::GetRequest | Kind::GetResponse | Kind::AtomicResponse => Flags::ACK_REQUEST,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What must hold for every header and every byte string.
 
 use proptest::prelude::*;
-use usb4_wire::control::{Handshake, Reset, ResetReason, Sack};
+use usb4_wire::control::{Handshake, Refusal, Reset, ResetReason, Sack};
 use usb4_wire::extension::{
-    AtomicOp, AtomicRequest, AtomicResponse, AtomicWidth, GetRequest, GetResponse, OpError, OpErrorReason, Put,
+    AtomicOp, AtomicRequest, AtomicResponse, AtomicWidth, GetRequest, GetResponse, OpErrorReason, Put,
 };
 use usb4_wire::{Address, CONTROL_MAX, Flags, Form, HEADER_LEN, Header, HeaderError, Kind, PAYLOAD_MAX, Psn, Token};
 
@@ -104,14 +104,14 @@ proptest! {
         let width = if wide { AtomicWidth::Bits64 } else { AtomicWidth::Bits32 };
         check_body!(AtomicRequest { key, remote_addr, operand, compare, op, code, width }, AtomicRequest);
         check_body!(AtomicResponse { old: operand, op }, AtomicResponse);
-        check_body!(OpError { op, reason: OpErrorReason::OutOfBounds }, OpError);
+        check_body!(Refusal { op, reason: OpErrorReason::OutOfBounds }, Refusal);
     }
 
     #[test]
     fn no_bytes_make_a_body_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..CONTROL_MAX + 9), check: u32) {
         let _ = (Handshake::parse(&bytes), Reset::parse(&bytes), Sack::parse(&bytes, Psn(check)), Put::parse(&bytes));
         let _ = (GetRequest::parse(&bytes), GetResponse::parse(&bytes), AtomicRequest::parse(&bytes));
-        let _ = (AtomicResponse::parse(&bytes), OpError::parse(&bytes));
+        let _ = (AtomicResponse::parse(&bytes), Refusal::parse(&bytes));
     }
 
     #[test]
