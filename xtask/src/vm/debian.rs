@@ -53,6 +53,11 @@ fn prepare(root: &Path) -> Result<()> {
         ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
         ("etc/shadow", "root:*:19000:0:99999:7:::\n"),
         ("etc/hosts", "127.0.0.1 localhost\n"),
+        ("etc/ssh/sshd_config", "UsePAM no\nPermitRootLogin prohibit-password\n"),
+        (
+            "etc/ssh/ssh_config",
+            "Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n",
+        ),
         ("etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\n"),
     ] {
         fs::write(root.join(name), contents)?;

@@ -11,8 +11,10 @@ use super::tools::Tools;
 
 /// Needed to see the job folder and the management network.
 const BASE: [&str; 5] = ["virtio_pci", "virtio_net", "9pnet_virtio", "9p", "virtio_rng"];
-/// Needed for the Debian root.
-const ROOT: [&str; 3] = ["virtio_blk", "erofs", "overlay"];
+/// Needed for the Debian root. erofs asks for crc32c by its name in the kernel's crypto tables, which modinfo does not tell.
+const ROOT: [&str; 4] = ["virtio_blk", "crc32c_generic", "erofs", "overlay"];
+/// Built into some kernels, or not needed by them.
+const OPTIONAL: [&str; 2] = ["virtio_rng", "crc32c_generic"];
 /// What scripts load by name with `load`. Those that a kernel does not have are left out.
 const USB4: [&str; 4] = ["thunderbolt", "thunderbolt_net", "thunderbolt_dma_test", "thunderbolt_stream"];
 
@@ -31,7 +33,7 @@ pub(crate) fn write(tools: &Tools, kernel: &Kernel, path: &Path) -> Result<()> {
     archive.file("stage2.sh", include_bytes!("guest/stage2.sh"));
     let mut packed = Vec::new();
     for name in BASE.iter().chain(&ROOT).chain(&USB4) {
-        let is_optional = USB4[1..].contains(name) || *name == "virtio_rng";
+        let is_optional = USB4[1..].contains(name) || OPTIONAL.contains(name);
         if is_optional && !kernel.has_module(name) {
             continue;
         }

@@ -21,6 +21,8 @@ use super::{Accel, GuestOptions, initramfs};
 
 /// What a boot may take beside the script's own limit, in seconds: emulated, on a busy machine.
 const BOOT_LIMIT_S: u64 = 150;
+/// How long the other guests may go on once one has failed.
+const GRACE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 /// What no kernel may say.
 const ALARMS: [&str; 7] =
@@ -185,6 +187,7 @@ fn watch(
 ) -> Result<Vec<String>> {
     let rc = |number: usize| folder.join(format!("rc.{number}")).exists();
     let mut taken = vec![0; machines.len()];
+    let mut failed_at = None;
     loop {
         ensure!(!interrupted.load(Ordering::Relaxed), "interrupted; everything that was started has been ended");
         for (number, count) in taken.iter_mut().enumerate() {
@@ -211,7 +214,11 @@ fn watch(
                 (0..machines.len()).filter(|&number| !rc(number)).map(|number| number.to_string()).collect();
             failures.push(format!("out of time: guests without result: {}; see console.N", late.join(", ")));
         }
-        if !running || !failures.is_empty() {
+        if failed_at.is_none() && (0..machines.len()).any(|number| rc(number) && code(folder, number) != "0") {
+            failed_at = Some(Instant::now());
+        }
+        // The others would only wait for it until their time is over.
+        if !running || !failures.is_empty() || failed_at.is_some_and(|at| at.elapsed() > GRACE) {
             return Ok(failures);
         }
         thread::sleep(POLL);
@@ -236,11 +243,16 @@ fn serve_fault(folder: &Path, testbed: &Testbed, guest: usize, count: u32) -> Re
     Ok(true)
 }
 
+/// The exit code that a guest's script left, empty if none.
+fn code(folder: &Path, number: usize) -> String {
+    read(&folder.join(format!("rc.{number}"))).trim().to_owned()
+}
+
 /// Looks at what the guests left.
 fn judge(folder: &Path, guests: usize) -> Vec<String> {
     let mut failures = Vec::new();
     for number in 0..guests {
-        match read(&folder.join(format!("rc.{number}"))).trim() {
+        match code(folder, number).as_str() {
             "0" | "" => {}
             "124" | "143" => failures.push(format!("guest {number}: the script took too long; see out.{number}")),
             code => failures.push(format!("guest {number}: the script ended with {code}; see out.{number}")),

@@ -7,11 +7,13 @@ for word in $($B cat /proc/cmdline); do
 done
 load() {
     [ -f "/m/$1.list" ] || return 1
-    while read -r module; do $B insmod "/m/$module.ko" 2>/dev/null; done < "/m/$1.list"
+    while read -r module; do
+        $B grep -q "^$module " /proc/modules || $B insmod "/m/$module.ko"
+    done < "/m/$1.list"
 }
 for module in virtio_pci virtio_net 9pnet_virtio 9p virtio_rng; do load $module; done
 if [ "$image" = debian ]; then
-    for module in virtio_blk erofs overlay; do load $module; done
+    for module in virtio_blk crc32c_generic erofs overlay; do load $module; done
     $B mount -t erofs -o ro /dev/vda /lower || echo "the Debian root cannot be mounted"
     $B mount -t tmpfs t /upper; $B mkdir /upper/up /upper/work
     $B mount -t overlay -o lowerdir=/lower,upperdir=/upper/up,workdir=/upper/work o /root

@@ -13,7 +13,6 @@ interface=$(ls /sys/class/net | busybox grep -E '^(eth|en)' | busybox head -n 1)
 busybox ip addr add "10.8.0.$((h + 1))/24" dev "$interface"
 busybox ip link set "$interface" up
 for i in $(busybox seq 0 $((n - 1))); do echo "10.8.0.$((i + 1)) node$i"; done >> /etc/hosts 2>/dev/null
-if [ -x /usr/sbin/sshd ]; then mkdir -p /run/sshd; /usr/sbin/sshd; fi
 [ -f /job/local.sh ] && . /job/local.sh
 touch "/job/ready.$h"
 echo "@ready $(cat /proc/uptime)"
