@@ -228,6 +228,36 @@ fn a_closed_peer_is_reported_once_and_after_its_last_frame() {
 }
 
 #[test]
+fn rings_of_the_gone_are_used_again_and_start_empty() {
+    let lab = Lab::ideal();
+    let mut left = lab.open(0);
+    let registry = usb4_link::sim::Registry::in_folder(lab.folder.path());
+    let mut sizes = Vec::new();
+    for round in 0..6 {
+        let mut right = lab.open(1);
+        let dst = right.address();
+        for value in 0..20 + round {
+            send(&mut left, RAIL, dst, value, &[value; 70]).map(|frame| left.free(frame)).unwrap();
+            let reaped = receive(&mut right);
+            assert_eq!((reaped.header, payload(&right, &reaped)), (header(value), vec![value; 70]));
+            right.release(reaped.frame);
+            left.submit_control(left.now_ns(), RAIL, dst, &header(value), &[]).unwrap();
+            send(&mut right, RAIL, left.address(), value, &[value; 9]).map(|frame| right.free(frame)).unwrap();
+            let reaped = receive(&mut left);
+            assert_eq!(payload(&left, &reaped), [value; 9]);
+            left.release(reaped.frame);
+            let reaped = receive(&mut right);
+            right.release(reaped.frame);
+        }
+        drop(right);
+        let late = left.now_ns() + 1_000_000_000 * (u64::from(round) + 1);
+        assert_eq!(left.poll_event(late), Some(LinkEvent::PeerGone(dst)));
+        sizes.push(registry.list()[0].size_bytes);
+    }
+    assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
+}
+
+#[test]
 fn an_abandoned_frame_rests_until_the_peer_has_passed_it() {
     let lab = Lab::ideal();
     let (mut left, mut right) = (lab.open(0), lab.open(1));

@@ -1,19 +1,5 @@
-//! Reads a fabric description (TOML). Errors carry the line, the column and what was expected.
-//!
-//! ```toml
-//! nodes = 3                       # hosts, numbered from 0
-//! seed = 7                        # optional: the same faults in each run
-//!
-//! [[cables]]
-//! between = [0, 1]
-//! rails = 2
-//! rate_gbps = [13.0, 6.5]         # one number for all rails or one per rail; absent: no limit
-//! latency_us = 5.5                # one way
-//! loss = 0.001                    # probability per frame
-//! duplicate = 0.0001              # probability per frame
-//! reorder_us = 2.0                # further random delay, up to this
-//! unplug = [{ at_ms = 500.0, for_ms = 200.0 }]   # counted from the fabric's creation; no for_ms: for ever
-//! ```
+//! Reads a fabric description (TOML; its form is in the module's documentation). Errors carry the line, the column and
+//! what was expected.
 
 use std::fmt;
 use std::marker::PhantomData;

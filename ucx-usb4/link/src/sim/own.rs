@@ -36,6 +36,8 @@ pub(crate) struct OwnFile {
     pool_frames: u32,
     /// Rings in use, by number.
     rings: Vec<bool>,
+    /// A shortage is reported once.
+    has_warned: bool,
 }
 
 impl OwnFile {
@@ -72,7 +74,7 @@ impl OwnFile {
             Ok(())
         })?;
         let Some((front, pool)) = mapped else { unreachable!("add has called the closure") };
-        Ok(OwnFile { address, incarnation, file, front, pool, pool_frames, rings: Vec::new() })
+        Ok(OwnFile { address, incarnation, file, front, pool, pool_frames, rings: Vec::new(), has_warned: false })
     }
 
     /// A word of the front.
@@ -104,11 +106,13 @@ impl OwnFile {
         };
         let offset = at::ring(self.pool_frames as usize, ring);
         if let Err(error) = reserve_at(&self.file, offset, at::RING_BYTES) {
-            log::warn!(
-                "no shared memory for a ring of {} KiB ({error}); enlarge /dev/shm (mount -o remount,size=2G /dev/shm, \
+            if !std::mem::replace(&mut self.has_warned, true) {
+                log::warn!(
+                    "no shared memory for a ring of {} KiB ({error}); enlarge /dev/shm (mount -o remount,size=2G /dev/shm, \
                  docker run --shm-size=2g)",
-                at::RING_BYTES / 1024
-            );
+                    at::RING_BYTES / 1024
+                );
+            }
             return None;
         }
         let mapping = Mapping::new(self.file.as_fd(), offset as u64, at::RING_BYTES, Access::ReadWrite);
