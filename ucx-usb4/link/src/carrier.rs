@@ -110,10 +110,11 @@ pub trait Carrier {
     /// Becomes readable when an armed channel should be polled again. One descriptor for the channel's life.
     fn event_fd(&self) -> RawFd;
 
-    /// Prepares to sleep until something arrives or `deadline_ns`. `Busy`: poll now, do not sleep.
+    /// Prepares to sleep until something arrives or `deadline_ns`. `Busy`: poll now, do not sleep. Disarms first.
     fn arm(&mut self, deadline_ns: Option<u64>) -> ArmResult;
 
-    /// Ends sleeping and makes the event descriptor unreadable; cheap when not armed.
+    /// Ends sleeping and makes the event descriptor unreadable; cheap when not armed. To be called when awake: until
+    /// then the next sender believes that it must wake this channel, which costs it a system call.
     fn disarm(&mut self);
 
     /// The next change of rails or peers. Cheap enough for every round of progress.

@@ -269,6 +269,8 @@ impl Carrier for SimChannel {
     }
 
     fn arm(&mut self, deadline_ns: Option<u64>) -> ArmResult {
+        // What woke the last sleep must not end this one.
+        self.disarm();
         let result = self.prepare_to_sleep(deadline_ns);
         if result == ArmResult::Armed {
             self.sleeps.bump(1);
