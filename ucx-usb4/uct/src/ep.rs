@@ -68,6 +68,12 @@ impl Ep {
         self.peer == *peer
     }
 
+    /// Whether the longest message would leave now, or fail for good.
+    pub(crate) fn can_send(&self) -> bool {
+        let iface = self.iface();
+        iface.port().can_send(self.conn, Port::frames_for(iface.seg_size()))
+    }
+
     /// Why it can no longer send, if so.
     pub(crate) fn failure(&self) -> Option<ucs_status_t> {
         self.failed.get()

@@ -108,19 +108,20 @@ impl Iface {
     /// One turn of everything that goes on by itself. Returns how much happened.
     fn progress(&self) -> u32 {
         let mut count = 0;
+        self.port().begin();
         while count < ARRIVALS_PER_PROGRESS {
             let Some(arrival) = self.port().poll_arrival() else { break };
             self.deliver(arrival);
             count += 1;
         }
-        if self.port().service(count > 0) {
+        if self.port().service() {
             self.handle_events();
             if !self.flushes.is_empty() {
                 count += self.flushes.progress(self);
             }
         }
         if !self.schedule.is_empty() {
-            count += self.schedule.dispatch(self);
+            count += self.schedule.dispatch();
         }
         count
     }

@@ -7,7 +7,6 @@ use std::ffi::{c_uint, c_void};
 use ucx_sys::public::*;
 
 use crate::ep::Ep;
-use crate::iface::Iface;
 
 /// The waiting requests of one endpoint.
 #[derive(Default)]
@@ -82,7 +81,7 @@ impl Schedule {
     }
 
     /// Gives each endpoint one turn. Returns how many requests made progress.
-    pub(crate) fn dispatch(&self, iface: &Iface) -> u32 {
+    pub(crate) fn dispatch(&self) -> u32 {
         let mut count = 0;
         let turns = self.0.borrow().len();
         for _ in 0..turns {
@@ -91,7 +90,7 @@ impl Schedule {
             // SAFETY: an endpoint leaves the schedule before it is freed.
             let ep = unsafe { &*ep };
             ep.pending.scheduled.set(false);
-            if ep.failure().is_some() || !iface.port().can_send(ep.conn()) {
+            if ep.failure().is_some() || !ep.can_send() {
                 // UCX purges the requests of a failed endpoint.
                 self.add(ep);
                 continue;
@@ -113,7 +112,7 @@ pub(crate) unsafe extern "C" fn pending_add(
 ) -> ucs_status_t {
     // SAFETY: UCX passes endpoints that `ep_create` returned and that it has not destroyed.
     let ep = unsafe { Ep::from_handle(handle) };
-    if ep.pending.is_empty() && (ep.failure().is_some() || ep.iface().port().can_send(ep.conn())) {
+    if ep.pending.is_empty() && (ep.failure().is_some() || ep.can_send()) {
         return UCS_ERR_BUSY;
     }
     ep.pending.queue.borrow_mut().push_back(request);

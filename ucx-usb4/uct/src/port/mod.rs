@@ -106,6 +106,10 @@ pub struct Port {
     idle_calls: u32,
     /// Frames taken together for one message.
     reserved: Vec<TxFrame>,
+    /// Frames take time on the rails: whether one has arrived is a question to the clock.
+    delayed: bool,
+    /// Something arrived since the last [`Port::service`], if only an acknowledgement.
+    active: bool,
     /// The engine may hold deliveries that an earlier arrival unblocked.
     draining: bool,
     regions: Regions,
@@ -158,6 +162,7 @@ impl Port {
         config.window_max = options.window.min(u16::try_from(limits.receive_frames / 2).unwrap_or(u16::MAX));
         config.timeouts = options.timeouts.clone();
         let now_ns = channel.now_ns();
+        let delayed = channel.rails().iter().any(|rail| rail.latency_ns > 0 || rail.rate_bits_per_s.is_some());
         Ok(Self {
             channel,
             engine: Engine::new(config),
@@ -165,6 +170,8 @@ impl Port {
             now_ns,
             idle_calls: 0,
             reserved: Vec::with_capacity(MAX_MESSAGE_FRAMES),
+            delayed,
+            active: false,
             draining: false,
             regions,
         })

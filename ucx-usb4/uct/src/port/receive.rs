@@ -34,6 +34,15 @@ fn private_len(header: &Header) -> usize {
 }
 
 impl Port {
+    /// Begins a round of [`poll_arrival`](Self::poll_arrival) and [`service`](Self::service).
+    #[inline]
+    pub fn begin(&mut self) {
+        // A simulated cable without delay needs no time to say what is there: a clock would be the dearest part of an idle round.
+        if self.delayed {
+            self.look_at_clock();
+        }
+    }
+
     /// The next arrival; `None` when nothing is there now.
     #[inline]
     pub fn poll_arrival(&mut self) -> Option<Arrival> {
@@ -64,6 +73,7 @@ impl Port {
 
     #[inline]
     fn handle(&mut self, reaped: &Reaped) -> Option<Delivery<RxFrame>> {
+        self.active = true;
         let frame = reaped.frame;
         let header = match Header::parse(&reaped.header) {
             // What the header claims must lie within what has really come.
@@ -104,18 +114,19 @@ impl Port {
         })
     }
 
-    /// Everything that goes on by itself: acknowledgements, retransmissions, time. To be called after the arrivals, with whether
-    /// there were any. Returns whether something may have changed for the owner (events, room, flushes).
+    /// Everything that goes on by itself: acknowledgements, retransmissions, time. To be called after the arrivals. Returns whether
+    /// something may have changed for the owner (events, room, flushes).
     #[inline]
-    pub fn service(&mut self, busy: bool) -> bool {
-        if !busy {
+    pub fn service(&mut self) -> bool {
+        let active = std::mem::take(&mut self.active);
+        if !active {
             self.idle_calls = self.idle_calls.wrapping_add(1);
             if !self.idle_calls.is_multiple_of(IDLE_CALLS_PER_CLOCK) {
                 return false;
             }
         }
         self.look_at_clock();
-        self.service_now() || busy
+        self.service_now() || active
     }
 
     /// The same, at the time that the clock showed last.

@@ -5,7 +5,7 @@ use usb4_link::{Carrier, SubmitError, TxFrame};
 use usb4_wire::{Flags, PAYLOAD_MAX};
 
 use super::rma::OPERATIONS_MAX;
-use super::{Filler, MAX_MESSAGE_FRAMES, Port, rails};
+use super::{Filler, Port, rails};
 
 /// Operations that one call of the owner may start.
 const OPERATIONS_MARGIN: usize = 16;
@@ -93,11 +93,11 @@ impl Port {
         self.submit(&transmit);
     }
 
-    /// Whether the longest message and the largest set of operations would be taken now, or would fail for good: in both cases
+    /// Whether a message of `frames` frames and the largest set of operations would be taken now, or would fail for good: in both cases
     /// it should be tried. Whoever is told to try again must not be refused at once.
-    pub fn can_send(&mut self, conn: ConnId) -> bool {
+    pub fn can_send(&mut self, conn: ConnId, frames: usize) -> bool {
         self.look_at_clock();
-        match self.reserve(conn, MAX_MESSAGE_FRAMES) {
+        match self.reserve(conn, frames) {
             Ok(frame) => {
                 self.cancel(frame);
                 self.engine.outstanding_ops(conn) + OPERATIONS_MARGIN <= OPERATIONS_MAX
