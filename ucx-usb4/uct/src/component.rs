@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_void};
 
 use ucx_sys::public::*;
 use ucx_sys::{DeregMode, Device, MdCaps, MemRegion, MkeyFlags, PeerAddress, Rkey, Transport, Unreachable};
-use usb4_link::{LinkSpec, OpenError};
+use usb4_link::OpenError;
 
 use crate::md::{self, Md};
 use crate::port::address::{DEVICE_ADDR_LEN, FabricAddress, IFACE_ADDR_LEN, PortAddress};
@@ -13,9 +13,6 @@ use crate::{ep, iface, port, settings, status};
 /// What is registered with UCX.
 pub(crate) struct Usb4;
 
-/// The environment's word on the links, before there is an interface with settings.
-const LINKS_VARIABLE: &str = "UCX_USB4_LINKS";
-
 // SAFETY: `Md` and `Iface` begin with the base objects that `init_md` and `init_iface` fill, and live until closed;
 // `Config` is `#[repr(C)]` and FIELDS name all of its members.
 unsafe impl Transport for Usb4 {
@@ -23,6 +20,8 @@ unsafe impl Transport for Usb4 {
     const MD_TITLE: &'static CStr = c"USB4 memory domain";
     const TL_TITLE: &'static CStr = c"USB4 transport";
     const ENV_PREFIX: &'static CStr = c"USB4_";
+    type MdConfig = settings::MdConfig;
+    const MD_FIELDS: &'static [ucx_sys::config::Field] = settings::MD_FIELDS;
     type Config = settings::Config;
     const FIELDS: &'static [ucx_sys::config::Field] = settings::FIELDS;
 
@@ -30,10 +29,15 @@ unsafe impl Transport for Usb4 {
         iface::ops()
     }
 
-    unsafe fn md_open(_name: &CStr) -> Result<*mut uct_md_t, ucs_status_t> {
+    unsafe fn md_open(_name: &CStr, config: *const settings::MdConfig) -> Result<*mut uct_md_t, ucs_status_t> {
         let registered = ucx_sys::registered().expect("UCX opens what was registered");
         let seed = port::entropy().map_err(|error| status::report(UCS_ERR_IO_ERROR, format_args!("usb4: {error}")))?;
-        let md = Md::open(seed);
+        // SAFETY: valid during the call.
+        let links = unsafe { &*config }.links();
+        if let Err(error) = &links {
+            complain(error);
+        }
+        let md = Md::open(seed, links.ok());
         // SAFETY: just allocated.
         unsafe { registered.init_md(md.cast()) };
         Ok(md.cast())
@@ -48,12 +52,16 @@ unsafe impl Transport for Usb4 {
         md::CAPS
     }
 
-    unsafe fn query_devices(_md: *mut uct_md_t) -> Result<Vec<Device>, ucs_status_t> {
-        let links = std::env::var(LINKS_VARIABLE).unwrap_or_default();
-        match links.parse::<LinkSpec>() {
-            Ok(links) if links.is_present() => {}
-            Ok(_) => return Ok(absent(&OpenError::NoDevice)),
-            Err(error) => return Ok(absent(&error)),
+    unsafe fn query_devices(md: *mut uct_md_t) -> Result<Vec<Device>, ucs_status_t> {
+        // SAFETY: `md` is open.
+        match unsafe { Md::links(md) } {
+            Some(links) if links.is_present() => {}
+            Some(_) => {
+                complain(&OpenError::NoDevice);
+                return Ok(Vec::new());
+            }
+            // Complained of when the memory domain was opened.
+            None => return Ok(Vec::new()),
         }
         let device =
             Device { name: "usb4".to_owned(), kind: UCT_DEVICE_TYPE_NET, sys_device: UCS_SYS_DEVICE_ID_UNKNOWN };
@@ -137,13 +145,13 @@ unsafe impl Transport for Usb4 {
     }
 }
 
-/// No device, and a line that says why: loud where the user named usb4, quiet where it is merely installed.
-fn absent(why: &OpenError) -> Vec<Device> {
+/// Why there is no device: loud where the user named usb4 or a cable, quiet where the transport is merely installed.
+fn complain(why: &(dyn std::error::Error + 'static)) {
+    let installed_only = why.downcast_ref().is_some_and(|error| matches!(error, OpenError::NoDevice));
     let asked_for = std::env::var("UCX_TLS").is_ok_and(|tls| tls.split(',').any(|word| word.trim() == "usb4"));
-    if asked_for || !matches!(why, OpenError::NoDevice) {
+    if asked_for || !installed_only {
         log::error!("usb4: {why}");
     } else {
         log::info!("usb4: {why}");
     }
-    Vec::new()
 }

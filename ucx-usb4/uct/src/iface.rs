@@ -278,9 +278,11 @@ pub(crate) unsafe fn open(
 ) -> Result<*mut uct_base_iface_t, ucs_status_t> {
     // SAFETY: valid during the call.
     check_params(unsafe { &*params })?;
+    // SAFETY: `md` is open.
+    let links = unsafe { Md::links(md) }.ok_or(UCS_ERR_NO_DEVICE)?;
     // SAFETY: valid during the call.
     let settings = unsafe { &*config }
-        .settings()
+        .settings(links)
         .map_err(|error| status::report(UCS_ERR_INVALID_PARAM, format_args!("usb4: {error}")))?;
     // SAFETY: `md` is open.
     let regions = unsafe { Md::regions(md) };

@@ -7,6 +7,8 @@ use ucx_sys::public::*;
 use ucx_sys::{DeregMode, HOST_MEMORY, MdCaps, MdFlags, MemFlags, MemRegion, Rkey, complete};
 use usb4_engine::{Access, RegionTable};
 
+use usb4_link::LinkSpec;
+
 use crate::port::Regions;
 use crate::status::report;
 
@@ -19,6 +21,8 @@ pub(crate) struct Md {
     base: uct_md_t,
     /// Shared with the interfaces that are opened on it.
     regions: Regions,
+    /// The cables that the user names; or none, if what he names cannot be.
+    links: Option<LinkSpec>,
 }
 
 /// A registration: what a `uct_mem_h` points to.
@@ -41,9 +45,9 @@ pub(crate) const CAPS: MdCaps = MdCaps {
 
 impl Md {
     /// A memory domain of its own, with a base that UCX's registration fills.
-    pub(crate) fn open(seed: [u8; 32]) -> *mut Self {
+    pub(crate) fn open(seed: [u8; 32], links: Option<LinkSpec>) -> *mut Self {
         let regions = Arc::new(RwLock::new(RegionTable::new(seed)));
-        Box::into_raw(Box::new(Self { base: uct_md_t::UNSET, regions }))
+        Box::into_raw(Box::new(Self { base: uct_md_t::UNSET, regions, links }))
     }
 
     /// # Safety
@@ -61,6 +65,16 @@ impl Md {
         // SAFETY: promised by the caller; the field never changes.
         let regions = unsafe { &(*md.cast::<Self>()).regions };
         Arc::clone(regions)
+    }
+
+    /// The cables, for an interface or a list of devices.
+    ///
+    /// # Safety
+    /// As for [`regions`](Self::regions).
+    pub(crate) unsafe fn links(md: *mut uct_md_t) -> Option<LinkSpec> {
+        // SAFETY: promised by the caller; the field never changes.
+        let links = unsafe { &(*md.cast::<Self>()).links };
+        links.clone()
     }
 
     /// `uct_md_mem_reg`.

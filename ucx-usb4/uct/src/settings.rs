@@ -5,16 +5,21 @@ use std::path::PathBuf;
 use ucx_sys::config::{Amount, BaseIfaceConfig, Field, MemUnits, Seconds, Text};
 use ucx_sys::field;
 use usb4_engine::Timeouts;
-use usb4_link::OpenError;
+use usb4_link::{LinkSpec, OpenError};
 use usb4_wire::{PAYLOAD_MAX, RailId, RailSet};
 
 use crate::port::{MAX_MESSAGE, Options};
+
+/// What UCX parses for the memory domain: which cables there are decides whether there is a device.
+#[repr(C)]
+pub(crate) struct MdConfig {
+    links: Text,
+}
 
 /// What UCX parses for an interface.
 #[repr(C)]
 pub(crate) struct Config {
     base: BaseIfaceConfig,
-    links: Text,
     rails: Text,
     seg_size: MemUnits,
     tx_frames: u32,
@@ -25,24 +30,58 @@ pub(crate) struct Config {
     stats: Text,
 }
 
-/// Names, defaults and help.
-pub(crate) const FIELDS: &[Field] = &[
-    Field::base(),
+/// The memory domain's names, defaults and help.
+pub(crate) const MD_FIELDS: &[Field] = &[
     field!(
-        Config,
+        MdConfig,
         links,
         c"LINKS",
         c"auto",
         c"Which cables to use:\n auto             - the node's USB4 cables, through /dev/usb4dma.\n sim:PROFILE      - a simulated cable on this machine: ideal, strix-halo, usb4-40g or usb4-80g.\n sim:/path.toml   - a simulated fabric that a file describes."
     ),
-    field!(Config, rails, c"RAILS", c"all", c"Rails to send on: all, or a comma-separated list of the numbers that usb4ctl status shows."),
-    field!(Config, seg_size, c"SEG_SIZE", c"auto", c"Longest buffered or zero-copy active message. One frame (4056 bytes) avoids a copy at the receiver."),
+];
+
+/// The interface's names, defaults and help.
+pub(crate) const FIELDS: &[Field] = &[
+    Field::base(),
+    field!(
+        Config,
+        rails,
+        c"RAILS",
+        c"all",
+        c"Rails to send on: all, or a comma-separated list of the numbers that usb4ctl status shows."
+    ),
+    field!(
+        Config,
+        seg_size,
+        c"SEG_SIZE",
+        c"auto",
+        c"Longest buffered or zero-copy active message. One frame (4056 bytes) avoids a copy at the receiver."
+    ),
     field!(Config, tx_frames, c"TX_FRAMES", c"1024", c"Frames of 4 KiB in the transmit pool of one interface."),
     field!(Config, window, c"WINDOW", c"256", c"Most unacknowledged frames of one connection."),
     field!(Config, peer_timeout, c"PEER_TIMEOUT", c"30s", c"How long a peer that does not answer is waited for."),
-    field!(Config, replug_timeout, c"REPLUG_TIMEOUT", c"10s", c"How long a connection waits for a cable when all are unplugged."),
-    field!(Config, keepalive, c"KEEPALIVE", c"0", c"Silence after which an idle peer is asked whether it lives; 0 never asks."),
-    field!(Config, stats, c"STATS", c"", c"File to which each interface appends its counters when it is closed, one line of JSON each."),
+    field!(
+        Config,
+        replug_timeout,
+        c"REPLUG_TIMEOUT",
+        c"10s",
+        c"How long a connection waits for a cable when all are unplugged."
+    ),
+    field!(
+        Config,
+        keepalive,
+        c"KEEPALIVE",
+        c"0",
+        c"Silence after which an idle peer is asked whether it lives; 0 never asks."
+    ),
+    field!(
+        Config,
+        stats,
+        c"STATS",
+        c"",
+        c"File to which each interface appends its counters when it is closed, one line of JSON each."
+    ),
 ];
 
 /// The settings in this crate's terms.
@@ -67,9 +106,16 @@ pub(crate) enum SettingsError {
     Text { name: &'static str },
 }
 
+impl MdConfig {
+    /// The cables that the user names.
+    pub(crate) fn links(&self) -> Result<LinkSpec, SettingsError> {
+        Ok(text(&self.links, "LINKS")?.parse()?)
+    }
+}
+
 impl Config {
     /// Checks what UCX parsed.
-    pub(crate) fn settings(&self) -> Result<Settings, SettingsError> {
+    pub(crate) fn settings(&self, links: LinkSpec) -> Result<Settings, SettingsError> {
         let seg_size = match self.seg_size.amount() {
             Amount::Auto => PAYLOAD_MAX,
             Amount::Infinite => MAX_MESSAGE,
@@ -77,7 +123,7 @@ impl Config {
         };
         let stats = text(&self.stats, "STATS")?;
         let port = Options {
-            links: text(&self.links, "LINKS")?.parse()?,
+            links,
             rails: parse_rails(text(&self.rails, "RAILS")?)?,
             tx_frames: self.tx_frames.max(64) as usize,
             window: u16::try_from(self.window).unwrap_or(u16::MAX),

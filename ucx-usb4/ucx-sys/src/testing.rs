@@ -27,6 +27,7 @@ unsafe impl Transport for Null {
     const MD_TITLE: &'static CStr = c"null memory domain";
     const TL_TITLE: &'static CStr = c"null transport";
     const ENV_PREFIX: &'static CStr = c"NULL_";
+    type MdConfig = ();
     type Config = Config;
     const FIELDS: &'static [Field] = &[
         Field::base(),
@@ -42,7 +43,7 @@ unsafe impl Transport for Null {
         NO_IFACE_OPS
     }
 
-    unsafe fn md_open(_name: &CStr) -> Result<*mut uct_md_t, ucs_status_t> {
+    unsafe fn md_open(_name: &CStr, _config: *const ()) -> Result<*mut uct_md_t, ucs_status_t> {
         Err(UCS_ERR_NO_DEVICE)
     }
 

@@ -23,7 +23,8 @@ use crate::public::{
 ///   [`Registered::init_md`](crate::Registered::init_md) filled, and lives until [`md_close`](Self::md_close);
 /// - what [`iface_open`](Self::iface_open) returns begins with a [`uct_base_iface_t`] that
 ///   [`Registered::init_iface`](crate::Registered::init_iface) filled, and lives until the table's `iface_close`;
-/// - `Config` is `#[repr(C)]`, [`FIELDS`](Self::FIELDS) are made by [`field!`](crate::field) from `Config` itself, and every
+/// - `Config` and `MdConfig` are `#[repr(C)]`, [`FIELDS`](Self::FIELDS) and [`MD_FIELDS`](Self::MD_FIELDS) are made by
+///   [`field!`](crate::field) from each itself, and every
 ///   member that owns something (a string) is named by a field.
 pub unsafe trait Transport: 'static {
     /// The name of the component, its memory domain and its transport: what stands in `UCX_TLS`. At most 9 bytes.
@@ -34,6 +35,11 @@ pub unsafe trait Transport: 'static {
     const TL_TITLE: &'static CStr;
     /// What stands before a setting's name, after UCX's own `UCX_`: `USB4_` makes the field `RAILS` `UCX_USB4_RAILS`.
     const ENV_PREFIX: &'static CStr;
+    /// The memory domain's settings, as UCX hands them to [`md_open`](Self::md_open): what decides which devices there are. `()`
+    /// for none.
+    type MdConfig: 'static;
+    /// Their names, defaults and help.
+    const MD_FIELDS: &'static [Field] = &[];
     /// The settings, as UCX hands them to [`iface_open`](Self::iface_open).
     type Config: 'static;
     /// The settings' names, defaults and help. The first must be [`Field::base`].
@@ -49,8 +55,8 @@ pub unsafe trait Transport: 'static {
     /// The status that UCX passes on.
     ///
     /// # Safety
-    /// Called by UCX only, after [`register`](crate::register) has begun.
-    unsafe fn md_open(name: &CStr) -> Result<*mut uct_md_t, ucs_status_t>;
+    /// Called by UCX only, after [`register`](crate::register) has begun; `config` is valid during the call.
+    unsafe fn md_open(name: &CStr, config: *const Self::MdConfig) -> Result<*mut uct_md_t, ucs_status_t>;
 
     /// Closes and frees a memory domain.
     ///

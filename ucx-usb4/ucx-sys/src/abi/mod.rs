@@ -120,7 +120,13 @@ pub(crate) const fn check_names<T: Transport>() {
     assert!(name <= UCT_TL_NAME_MAX as usize && name <= UCT_COMPONENT_NAME_MAX as usize, "Transport::NAME is too long");
     assert!(!T::FIELDS.is_empty(), "Transport::FIELDS must begin with Field::base()");
     assert!(matches!(T::FIELDS[0].kind, Kind::BaseIface), "Transport::FIELDS must begin with Field::base()");
-    let mut field = 1;
+    let mut field = 0;
+    while field < T::MD_FIELDS.len() {
+        assert!(!matches!(T::MD_FIELDS[field].kind, Kind::BaseIface), "Field::base() is for interfaces");
+        assert!(T::MD_FIELDS[field].offset < size_of::<T::MdConfig>());
+        field += 1;
+    }
+    field = 1;
     while field < T::FIELDS.len() {
         assert!(!matches!(T::FIELDS[field].kind, Kind::BaseIface), "Field::base() stands in Transport::FIELDS once");
         assert!(T::FIELDS[field].offset < size_of::<T::Config>());

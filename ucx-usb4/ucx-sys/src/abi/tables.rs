@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_void};
 
 use super::config::EntryShape;
-use crate::public::{ucs_list_link_t, uct_md_config_table};
+use crate::public::ucs_list_link_t;
 use crate::transport::Transport;
 
 /// Leaked tables in the layout of one release.
@@ -42,9 +42,10 @@ pub(super) fn short_name<const N: usize>(name: &CStr) -> [c_char; N] {
     array
 }
 
-/// The entry of the memory domain's settings: UCX's own table, which is empty.
-pub(super) fn md_entry<T: Transport, E: EntryShape>() -> E {
-    E::new(T::MD_TITLE.as_ptr(), T::ENV_PREFIX.as_ptr(), (&raw const uct_md_config_table).cast(), 1)
+/// The entry of the memory domain's settings. UCX's own table for memory domains is empty, so nothing of it is repeated.
+pub(super) fn md_entry<T: Transport, E: EntryShape>(table: *const c_void) -> E {
+    // UCX allocates what the entry says, and would take no memory at all for an error.
+    E::new(T::MD_TITLE.as_ptr(), T::ENV_PREFIX.as_ptr(), table, size_of::<T::MdConfig>().max(1))
 }
 
 /// The entry of a component without a connection manager.

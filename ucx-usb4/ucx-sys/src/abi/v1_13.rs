@@ -144,7 +144,7 @@ pub(super) fn build<T: Transport>() -> Tables {
         ep_invalidate: ep_invalidate_flags::<T>,
     });
     Tables {
-        component: component::<T, Entry48>().cast(),
+        component: component::<T, Entry48>(table::<Field80>(T::MD_FIELDS, ())).cast(),
         tl: tl::<T, Entry48>(table::<Field80>(T::FIELDS, ())).cast(),
         md_ops: md_ops.cast(),
         internal_ops: internal_ops.cast(),
@@ -152,7 +152,7 @@ pub(super) fn build<T: Transport>() -> Tables {
 }
 
 /// A component without `rkey_compare`, as releases up to 1.15 have it.
-pub(super) fn component<T: Transport, E: EntryShape>() -> *mut Component<E> {
+pub(super) fn component<T: Transport, E: EntryShape>(md_table: *const c_void) -> *mut Component<E> {
     let component = leak(Component::<E> {
         name: short_name(T::NAME),
         query_md_resources: uct_md_query_single_md_resource,
@@ -161,7 +161,7 @@ pub(super) fn component<T: Transport, E: EntryShape>() -> *mut Component<E> {
         rkey_unpack: rkey_unpack_v1::<T>,
         rkey_ptr: unsupported,
         rkey_release: rkey_release::<T>,
-        md_config: md_entry::<T, E>(),
+        md_config: md_entry::<T, E>(md_table),
         cm_config: no_cm_entry(),
         tl_list: ucs_list_link_t::UNLINKED,
         list: ucs_list_link_t::UNLINKED,

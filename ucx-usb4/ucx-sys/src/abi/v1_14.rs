@@ -111,7 +111,7 @@ pub(super) fn build<T: Transport>() -> Tables {
         ep_connect_to_ep_v2: unsupported,
     });
     Tables {
-        component: v1_13::component::<T, Entry48>().cast(),
+        component: v1_13::component::<T, Entry48>(table::<Field80>(T::MD_FIELDS, ())).cast(),
         tl: v1_13::tl::<T, Entry48>(table::<Field80>(T::FIELDS, ())).cast(),
         md_ops: md_ops.cast(),
         internal_ops: internal_ops.cast(),

@@ -108,7 +108,7 @@ pub(super) fn build<T: Transport>() -> Tables {
         iface_is_reachable_v2: is_reachable_v2::<T>,
     });
     Tables {
-        component: v1_13::component::<T, Entry56>().cast(),
+        component: v1_13::component::<T, Entry56>(table::<Field80>(T::MD_FIELDS, ())).cast(),
         tl: v1_13::tl::<T, Entry56>(table::<Field80>(T::FIELDS, ())).cast(),
         md_ops: md_ops.cast(),
         internal_ops: internal_ops.cast(),

@@ -133,14 +133,19 @@ pub(super) const TCP_PROBE: TcpProbe = TcpProbe {
 
 pub(super) fn build<T: Transport>(symbols: &Symbols) -> Tables {
     Tables {
-        component: component::<T, RkeyUnpackV1>(symbols, rkey_unpack_v1::<T>).cast(),
+        component: component::<T, RkeyUnpackV1>(symbols, rkey_unpack_v1::<T>, table::<Field80>(T::MD_FIELDS, ()))
+            .cast(),
         tl: v1_13::tl::<T, Entry56>(table::<Field80>(T::FIELDS, ())).cast(),
         md_ops: md_ops::<T, _>(md_query::<T>),
         internal_ops: internal_ops::<T>(),
     }
 }
 
-pub(super) fn component<T: Transport, U: UnpackSlot>(symbols: &Symbols, rkey_unpack: U) -> *mut Component<U> {
+pub(super) fn component<T: Transport, U: UnpackSlot>(
+    symbols: &Symbols,
+    rkey_unpack: U,
+    md_table: *const c_void,
+) -> *mut Component<U> {
     let component = leak(Component {
         name: short_name(T::NAME),
         query_md_resources: uct_md_query_single_md_resource,
@@ -150,7 +155,7 @@ pub(super) fn component<T: Transport, U: UnpackSlot>(symbols: &Symbols, rkey_unp
         rkey_ptr: unsupported,
         rkey_release: rkey_release::<T>,
         rkey_compare: symbols.uct_base_rkey_compare(),
-        md_config: md_entry::<T, Entry56>(),
+        md_config: md_entry::<T, Entry56>(md_table),
         cm_config: no_cm_entry(),
         tl_list: ucs_list_link_t::UNLINKED,
         list: ucs_list_link_t::UNLINKED,

@@ -34,7 +34,12 @@ layout! {
 
 pub(super) fn build<T: Transport>(symbols: &Symbols) -> Tables {
     Tables {
-        component: component::<T, RkeyUnpack>(symbols, rkey_unpack::<T>).cast(),
+        component: component::<T, RkeyUnpack>(
+            symbols,
+            rkey_unpack::<T>,
+            table::<Field88>(T::MD_FIELDS, symbols.ucs_config_doc_nop()),
+        )
+        .cast(),
         tl: v1_13::tl::<T, Entry56>(table::<Field88>(T::FIELDS, symbols.ucs_config_doc_nop())).cast(),
         md_ops: md_ops::<T, _>(md_query::<T>),
         internal_ops: internal_ops::<T>(),

@@ -37,13 +37,13 @@ pub(crate) type MkeyPack = unsafe extern "C" fn(
 pub(crate) unsafe extern "C" fn md_open<T: Transport>(
     _component: *mut c_void,
     name: *const c_char,
-    _config: *const c_void,
+    config: *const c_void,
     md_p: *mut *mut uct_md_t,
 ) -> ucs_status_t {
     // SAFETY: UCX gives a terminated name.
     let name = unsafe { CStr::from_ptr(name) };
-    // SAFETY: UCX calls, after the registration.
-    match unsafe { T::md_open(name) } {
+    // SAFETY: UCX calls, after the registration, with settings that it parsed by the transport's own table.
+    match unsafe { T::md_open(name, config.cast()) } {
         Ok(md) => {
             // SAFETY: UCX's out parameter.
             unsafe { md_p.write(md) };

@@ -99,7 +99,6 @@ pub(crate) struct ucs_log_component_config_t {
 unsafe extern "C" {
     pub(crate) static uct_base_iface_t_class: ucs_class_t;
     pub(crate) static uct_base_ep_t_class: ucs_class_t;
-    pub(crate) static uct_md_config_table: [u8; 0];
     pub(crate) static uct_iface_config_table: [u8; 0];
     pub(crate) static ucs_global_opts: ucs_log_component_config_t;
 

@@ -60,6 +60,7 @@ unsafe impl Transport for NullTl {
     const MD_TITLE: &'static CStr = c"nulltl memory domain";
     const TL_TITLE: &'static CStr = c"nulltl transport";
     const ENV_PREFIX: &'static CStr = c"NULLTL_";
+    type MdConfig = ();
     type Config = Config;
     const FIELDS: &'static [Field] = &[
         Field::base(),
@@ -94,7 +95,7 @@ unsafe impl Transport for NullTl {
         }
     }
 
-    unsafe fn md_open(name: &CStr) -> Result<*mut uct_md_t, ucs_status_t> {
+    unsafe fn md_open(name: &CStr, _config: *const ()) -> Result<*mut uct_md_t, ucs_status_t> {
         assert_eq!(name, Self::NAME);
         let registered = registered().ok_or(UCS_ERR_NO_DEVICE)?;
         let md = Box::into_raw(Box::new(uct_md_t::UNSET));
