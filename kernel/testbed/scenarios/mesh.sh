@@ -3,8 +3,10 @@
 #   cargo xtask vm run --topology chain:3 --script kernel/testbed/scenarios/mesh.sh
 #   cargo xtask vm run --topology triangle --script kernel/testbed/scenarios/mesh.sh
 #
-# A cable's interface is named after the adapter it is on: port 0 is adapter 1, port 1 is adapter 3. Each cable gets a network of its
-# own, which its two ends must agree on: they take the lower and the higher of their host numbers.
+#   cargo xtask vm run --topology pair:2 --rings 3 --script kernel/testbed/scenarios/mesh.sh
+#
+# A neighbour's folder in sysfs is named after the adapter that leads to it: port 0 is adapter 1, port 1 is adapter 3. Each cable gets
+# a network of its own, by its number, so that parallel cables are not taken for each other.
 . /lib.sh
 load thunderbolt && load thunderbolt_net || fail "thunderbolt does not load"
 
@@ -19,15 +21,14 @@ wait_for 90 all_found || fail "$(neighbours) neighbours of $expected: $(services
 say "neighbours: $(services | busybox tr '\n' ' ')"
 barrier discovered
 
-failed=0 reached=0
+failed=0 reached=0 cable=-1
 echo "$links" > /tmp/links
 while read -r one two; do
+    cable=$((cable + 1))
     case $one in "$h".*) here=$one there=$two ;; *) here=$two there=$one ;; esac
     [ "${here%.*}" = "$h" ] || continue
     adapter=$((${here#*.} * 2 + 1)) peer=${there%.*}
-    low=$h high=$peer
-    [ "$low" -lt "$high" ] || { low=$peer high=$h; }
-    net=10.9.$((low * 16 + high))
+    net=10.9.$cable
     service=$(services | busybox grep "^0-$adapter\." | busybox grep network | busybox cut -d ' ' -f 1)
     interface=$(ls "/sys/bus/thunderbolt/devices/$service/net")
     name=$(cat "/sys/bus/thunderbolt/devices/0-$adapter/device_name")

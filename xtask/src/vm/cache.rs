@@ -52,7 +52,10 @@ impl Cache {
         let partial = self.root.join(format!("{name}.partial"));
         remove(&partial)?;
         fs::create_dir_all(&partial).with_context(|| format!("{} cannot be made", partial.display()))?;
-        fill(&partial)?;
+        if let Err(error) = fill(&partial) {
+            remove(&partial)?;
+            return Err(error);
+        }
         remove(&folder)?;
         fs::rename(&partial, &folder).with_context(|| format!("{} cannot be put in place", folder.display()))?;
         Ok(folder)

@@ -47,7 +47,8 @@ pub(crate) fn run(cache: &Cache, series: &[&str], options: &GuestOptions) -> Res
                 );
             }
             Err(error) => {
-                table.add_row([(*series).to_owned(), format!("{error:#}")]);
+                let blank = RESULTS.map(|_| "-").into_iter().chain(["-", "not run"]);
+                table.add_row([*series].into_iter().chain(blank));
                 failures.push(format!("{series}: {error:#}"));
             }
         }

@@ -1,7 +1,7 @@
 //! The device process as a child of this one.
 
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,13 +20,13 @@ impl Testbed {
     /// Builds the program if need be and starts it with its sockets in `folder`; what it says goes to `log`.
     pub(crate) fn start(topology: &str, rings: usize, folder: &Path, log: &Path) -> Result<Testbed> {
         let program = build()?;
-        let log = File::create(log).with_context(|| format!("{} cannot be made", log.display()))?;
+        let log_file = File::create(log).with_context(|| format!("{} cannot be made", log.display()))?;
         let mut child = Command::new(&program)
             .args(["serve", "--with-parent", "--topology", topology, "--rings", &rings.to_string(), "--dir"])
             .arg(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log.try_clone()?)
+            .stderr(log_file)
             .spawn()
             .with_context(|| format!("{} did not start", program.display()))?;
         let mut first = String::new();
@@ -34,7 +34,10 @@ impl Testbed {
             BufReader::new(output).read_line(&mut first)?;
         }
         let testbed = Testbed { program, folder: folder.to_owned(), child };
-        ensure!(first.trim() == "ready", "the simulated USB4 hosts did not start: see {log:?}");
+        if first.trim() != "ready" {
+            let said = fs::read_to_string(log).unwrap_or_default();
+            bail!("the simulated USB4 hosts did not start: {}", said.trim().trim_start_matches("error: "));
+        }
         Ok(testbed)
     }
 
