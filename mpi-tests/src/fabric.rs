@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use usb4_link::LinkSpec;
+use usb4_link::sim::Registry;
+
 /// A fabric description of its own, and therefore a fabric of its own.
 #[derive(Debug)]
 pub struct Fabric {
     folder: tempfile::TempDir,
+    name: String,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -21,8 +25,13 @@ impl Fabric {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Two fabrics with the same text must not be taken for one.
         let unique = format!("# test {}.{}\n{toml}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        std::fs::write(folder.path().join("fabric.toml"), unique).expect("the description can be written");
-        Fabric { folder }
+        let file = folder.path().join("fabric.toml");
+        std::fs::write(&file, unique).expect("the description can be written");
+        // Looked up once, before any job: holding a fabric cleans up, and would hide what a job leaves. A test of a broken
+        // description has no name.
+        let held = Registry::default().hold(&LinkSpec::SimFile(file));
+        let name = held.map(|holder| holder.name().to_owned()).unwrap_or_default();
+        Fabric { folder, name }
     }
 
     /// Two nodes, two cables with two rails each, 13 Gb/s and 5.5 us one way: the profile strix-halo, with this loss.
@@ -52,6 +61,26 @@ impl Fabric {
     #[must_use]
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("fabric.toml")
+    }
+
+    /// The name that `usb4ctl sim list` shows while it is in use.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether anything of it is in shared memory, in use or left over.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        Registry::default().list().iter().any(|fabric| fabric.name == self.name)
+    }
+
+    /// Bytes that went over its cables so far; 0 when it is not in use.
+    #[must_use]
+    pub fn cable_bytes(&self) -> u64 {
+        let Ok(view) = Registry::default().inspect(&self.name) else { return 0 };
+        let rails = view.cables.iter().flat_map(|cable| &cable.rails).flat_map(|rail| &rail.directions);
+        rails.map(|counters| counters.tx_bytes).sum()
     }
 
     /// A path in a folder that lives as long as the fabric.

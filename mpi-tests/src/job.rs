@@ -1,6 +1,6 @@
 //! An MPI job that cannot hang a test.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -44,20 +44,14 @@ pub struct Job {
 impl Job {
     /// `ranks` ranks of a program that `mpi` starts: `usb4ctl env`, UCX_USB4_LINKS, and nothing else.
     #[must_use]
-    pub fn new(mpi: Mpi, prefix: &Prefix, fabric: &Fabric, ranks: u32, program: impl Into<OsString>) -> Job {
-        let mut command = Command::new(mpi.mpirun());
-        clear(&mut command);
-        command.envs(prefix.environment()).env("UCX_USB4_LINKS", fabric.links());
-        command.args(["-n", &ranks.to_string()]);
+    pub fn new(mpi: Mpi, prefix: &Prefix, fabric: &Fabric, ranks: u32, program: impl AsRef<OsStr>) -> Job {
+        let mut job = Job::command(prefix, fabric, mpi.mpirun());
+        job.command.args(["-n", &ranks.to_string()]);
         if mpi == Mpi::OpenMpi {
-            // Test machines have fewer processors than ranks, and tests in containers run as root.
-            command.arg("--oversubscribe").env("OMPI_MCA_mpi_yield_when_idle", "1");
-            command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+            job.command.arg("--oversubscribe");
         }
-        command.arg(program.into());
-        let stats = fabric.scratch("stats");
-        command.env("UCX_USB4_STATS", &stats);
-        Job { command, stats }
+        job.command.arg(program);
+        job
     }
 
     /// An example of this repository, built for that MPI.
@@ -72,25 +66,41 @@ impl Job {
 
     /// Any other command in the same surroundings, without mpirun.
     #[must_use]
-    pub fn command(prefix: &Prefix, fabric: &Fabric, program: impl Into<OsString>) -> Job {
-        let mut command = Command::new(program.into());
+    pub fn command(prefix: &Prefix, fabric: &Fabric, program: impl AsRef<OsStr>) -> Job {
+        let mut job = Job::bare(fabric, program);
+        job.command.envs(prefix.environment());
+        job
+    }
+
+    /// Any command in the shell of a user who has chosen a cable and has not run `usb4ctl env`.
+    #[must_use]
+    pub fn bare(fabric: &Fabric, program: impl AsRef<OsStr>) -> Job {
+        let mut command = Command::new(program);
         clear(&mut command);
         let stats = fabric.scratch("stats");
-        command.envs(prefix.environment()).env("UCX_USB4_LINKS", fabric.links()).env("UCX_USB4_STATS", &stats);
+        command.env("UCX_USB4_LINKS", fabric.links()).env("UCX_USB4_STATS", &stats);
+        allow(&mut command);
         Job { command, stats }
     }
 
     /// Adds an argument of the program.
     #[must_use]
-    pub fn arg(mut self, argument: impl Into<OsString>) -> Job {
-        self.command.arg(argument.into());
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Job {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Adds several.
+    #[must_use]
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Job {
+        self.command.args(arguments);
         self
     }
 
     /// Sets a variable.
     #[must_use]
-    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Job {
-        self.command.env(name, value.into());
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Job {
+        self.command.env(name, value);
         self
     }
 
@@ -129,6 +139,12 @@ impl Job {
     }
 }
 
+/// Test machines have fewer processors than ranks, and tests in containers run as root: Open MPI wants to be told so.
+fn allow(command: &mut Command) {
+    command.env("OMPI_MCA_mpi_yield_when_idle", "1");
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+}
+
 /// A job that runs. Dropping it kills all its processes.
 #[derive(Debug)]
 pub struct Running {
@@ -143,6 +159,15 @@ impl Running {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether what was started still runs.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the job can be waited for").is_none()
     }
 
     /// Waits for its end.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// One line of the file: one channel. Bytes are payload.
+/// One line of the file: one channel. Bytes include the frame headers.
 #[derive(Clone, Debug, serde::Deserialize)]
 pub struct ChannelStats {
     /// The simulated node.
@@ -21,6 +21,27 @@ pub struct ChannelStats {
     pub rx_bytes: u64,
     /// Frames sent again.
     pub retransmits: u64,
+    /// Times that it went to sleep.
+    pub sleeps: u64,
+    /// What of it went over each rail, and within the node.
+    pub rails: Vec<RailStats>,
+}
+
+/// A rail's share.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct RailStats {
+    /// `rail N`, or `loopback`.
+    pub rail: String,
+    /// Bytes sent, headers included.
+    pub tx_bytes: u64,
+    /// Frames that the fault plan lost.
+    pub lost: u64,
+}
+
+impl RailStats {
+    fn is_cable(&self) -> bool {
+        self.rail != "loopback"
+    }
 }
 
 /// What all channels of a job moved.
@@ -42,10 +63,40 @@ impl Traffic {
         Traffic { channels: text.lines().map(parse).collect() }
     }
 
-    /// Bytes that all channels sent.
+    /// Bytes that all channels sent, over cables and within nodes.
     #[must_use]
     pub fn sent_bytes(&self) -> u64 {
         self.channels.iter().map(|channel| channel.tx_bytes).sum()
+    }
+
+    /// Bytes that went over cables.
+    #[must_use]
+    pub fn cable_bytes(&self) -> u64 {
+        self.cable_rails().map(|rail| rail.tx_bytes).sum()
+    }
+
+    /// Frames that the fault plan lost.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.cable_rails().map(|rail| rail.lost).sum()
+    }
+
+    /// How many rails the channel that used most of them sent on.
+    #[must_use]
+    pub fn rails_used(&self) -> usize {
+        let used =
+            |channel: &ChannelStats| channel.rails.iter().filter(|rail| rail.is_cable() && rail.tx_bytes > 0).count();
+        self.channels.iter().map(used).max().unwrap_or(0)
+    }
+
+    /// Times that processes went to sleep.
+    #[must_use]
+    pub fn sleeps(&self) -> u64 {
+        self.channels.iter().map(|channel| channel.sleeps).sum()
+    }
+
+    fn cable_rails(&self) -> impl Iterator<Item = &RailStats> {
+        self.channels.iter().flat_map(|channel| &channel.rails).filter(|rail| rail.is_cable())
     }
 
     /// Frames that were sent again.
@@ -54,11 +105,11 @@ impl Traffic {
         self.channels.iter().map(|channel| channel.retransmits).sum()
     }
 
-    /// The nodes that sent something, in order.
+    /// The nodes that sent something over cables, in order.
     #[must_use]
     pub fn sending_nodes(&self) -> Vec<u32> {
-        let mut nodes: Vec<u32> =
-            self.channels.iter().filter(|channel| channel.tx_bytes > 0).map(|channel| channel.node).collect();
+        let sent = |channel: &&ChannelStats| channel.rails.iter().any(|rail| rail.is_cable() && rail.tx_bytes > 0);
+        let mut nodes: Vec<u32> = self.channels.iter().filter(sent).map(|channel| channel.node).collect();
         nodes.sort_unstable();
         nodes.dedup();
         nodes
@@ -73,15 +124,19 @@ mod tests {
     fn lines_add_up() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stats");
-        let line = |node: u32, tx: u64| {
+        let line = |node: u32, loopback: u64, cable: u64| {
             format!(
-                "{{\"node\":{node},\"channel\":1,\"pid\":9,\"tx_frames\":1,\"tx_bytes\":{tx},\"rx_frames\":2,\
-                 \"rx_bytes\":3,\"retransmits\":4,\"another\":5}}\n"
+                "{{\"node\":{node},\"channel\":1,\"pid\":9,\"tx_frames\":1,\"tx_bytes\":{},\"rx_frames\":2,\
+                 \"rx_bytes\":3,\"retransmits\":4,\"sleeps\":7,\"another\":5,\"rails\":[\
+                 {{\"rail\":\"rail 0\",\"tx_bytes\":{cable},\"lost\":1}},\
+                 {{\"rail\":\"loopback\",\"tx_bytes\":{loopback},\"lost\":0}}]}}\n",
+                loopback + cable
             )
         };
-        std::fs::write(&path, [line(1, 10), line(0, 20), line(2, 0)].concat()).unwrap();
+        std::fs::write(&path, [line(1, 1, 10), line(0, 2, 20), line(2, 3, 0)].concat()).unwrap();
         let traffic = Traffic::read(&path);
-        assert_eq!((traffic.sent_bytes(), traffic.retransmits()), (30, 12));
+        assert_eq!((traffic.sent_bytes(), traffic.cable_bytes()), (36, 30));
+        assert_eq!((traffic.retransmits(), traffic.lost(), traffic.rails_used()), (12, 3, 1));
         assert_eq!(traffic.sending_nodes(), [0, 1]);
         assert!(Traffic::read(&folder.path().join("none")).channels.is_empty());
     }

@@ -1,0 +1,80 @@
+//! Jobs over bad cables, and jobs that lose a rank.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mpi_tests::{Fabric, Job, Mpi, Prefix, Running, descendants, kill};
+
+#[test]
+fn one_per_cent_of_all_frames_lost_changes_no_byte() {
+    let prefix = Prefix::staged();
+    for mpi in [Mpi::OpenMpi, Mpi::Mpich] {
+        let fabric = Fabric::strix_halo(0.01);
+        Job::example(mpi, &prefix, &fabric, 2, "halo").run().assert_pass();
+        let outcome = Job::example(mpi, &prefix, &fabric, 2, "ring").arg("4000000").run();
+        outcome.assert_pass();
+        let (lost, again) = (outcome.traffic.lost(), outcome.traffic.retransmits());
+        assert!(lost > 0 && again > 0, "{lost} frames lost, {again} sent again: the cable was too good");
+    }
+}
+
+#[test]
+fn a_cable_that_is_pulled_and_put_back_changes_no_byte() {
+    let prefix = Prefix::staged();
+    let fabric = Fabric::strix_halo(0.0);
+    let job = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").arg("4000000").arg("100").start();
+    wait_for_traffic(&fabric, 50 << 20);
+    let usb4ctl = |arguments: &[&str]| {
+        let output =
+            prefix.usb4ctl().args(["sim"]).args(arguments).args(["--fabric", fabric.name(), "0"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    usb4ctl(&["unplug"]);
+    let then = fabric.cable_bytes();
+    wait_for_traffic(&fabric, then + (50 << 20));
+    usb4ctl(&["replug"]);
+    job.finish().assert_pass();
+}
+
+/// Starts a job that would run for hours, and waits until it is at work.
+fn long_job(prefix: &Prefix, fabric: &Fabric, mpi: Mpi, ranks: u32) -> (Running, Vec<u32>) {
+    let job = Job::example(mpi, prefix, fabric, ranks, "ring").arg("100000").arg("100000000").start();
+    wait_for_traffic(fabric, 10 << 20);
+    let pids = descendants(job.pid(), "ring");
+    assert_eq!(pids.len(), ranks as usize);
+    (job, pids)
+}
+
+fn wait_for_traffic(fabric: &Fabric, bytes: u64) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fabric.cable_bytes() < bytes {
+        assert!(Instant::now() < deadline, "the job does not get going: {} of {bytes} bytes", fabric.cable_bytes());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_killed_rank_ends_the_job_with_an_error() {
+    let prefix = Prefix::staged();
+    for mpi in [Mpi::OpenMpi, Mpi::Mpich] {
+        let fabric = Fabric::strix_halo(0.0);
+        let (job, pids) = long_job(&prefix, &fabric, mpi, 3);
+        kill(pids[1]);
+        let outcome = job.finish();
+        assert!(!outcome.status.success() && !outcome.stdout.contains("PASS"), "{mpi:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_killed_jobs_and_the_next_one_runs() {
+    let prefix = Prefix::staged();
+    let fabric = Fabric::strix_halo(0.0);
+    let (job, pids) = long_job(&prefix, &fabric, Mpi::OpenMpi, 2);
+    assert!(fabric.is_in_use());
+    for pid in pids {
+        kill(pid);
+    }
+    assert!(!job.finish().status.success());
+    Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "halo").run().assert_pass();
+    assert!(!fabric.is_in_use(), "shared memory is left behind");
+}
