@@ -10,7 +10,7 @@ use super::events::Watch;
 use super::fabric::Fabric;
 use super::layout::channel as at;
 use super::observe::join;
-use super::own::{OwnFile, fold, pack};
+use super::own::{OwnFile, fold, pack, require_space};
 use super::placement::Placement;
 use super::rails::Rail;
 use super::random::Random;
@@ -65,8 +65,11 @@ impl SimChannel {
         let registry = options.shm.as_deref().map_or_else(Registry::default, Registry::in_folder);
         registry.sweep();
         let folder = registry.enter(&source.name)?;
-        let fabric = join(&folder, &source)?;
-        let opened = SimChannel::open_in(&folder, fabric, placement, options.transmit_frames, &registry, &source.name);
+        let transmit_frames = u32::try_from(options.transmit_frames).unwrap_or(u32::MAX).clamp(1, 1 << 24);
+        let opened =
+            require_space(folder.path(), transmit_frames).and_then(|()| join(&folder, &source)).and_then(|fabric| {
+                SimChannel::open_in(&folder, fabric, placement, transmit_frames, &registry, &source.name)
+            });
         if opened.is_err() {
             folder.remove_if_unused();
         }
@@ -77,13 +80,12 @@ impl SimChannel {
         folder: &Folder,
         fabric: Fabric,
         placement: Placement,
-        transmit_frames: usize,
+        transmit_frames: u32,
         registry: &Registry,
         name: &str,
     ) -> Result<SimChannel, OpenError> {
         let node = placement.place(fabric.config.nodes)?;
         let has_membarrier = wake::register_membarrier();
-        let transmit_frames = u32::try_from(transmit_frames).unwrap_or(u32::MAX).clamp(1, 1 << 24);
         let own = OwnFile::create(folder, &fabric, node, transmit_frames, has_membarrier)?;
         let waker = wake::socket_address(fabric.id, own.address, own.incarnation).and_then(|at| Waker::new(&at));
         let waker = match waker {

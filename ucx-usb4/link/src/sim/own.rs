@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
+use rustix::fs::{FallocateFlags, fallocate, ftruncate, statvfs};
 use rustix::io::Errno;
 
 use super::counting::{CounterSet, by_direction};
@@ -24,6 +24,8 @@ const _: () = assert!(PAYLOAD_MAX <= FRAME_BYTES);
 /// Rings that must fit into shared memory besides the pool when the channel is opened, so that the shortage is found
 /// then and not in the first message.
 const FIRST_RINGS: usize = 8;
+/// Room for the fabric's own file.
+const FABRIC_BYTES: usize = 64 * 1024;
 
 /// The channel's own file: locked, reserved and mapped.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ impl OwnFile {
         let pool_bytes = pool_frames as usize * FRAME_BYTES;
         let mut mapped = None;
         let file = folder.add(&name, |file| {
-            reserve(file, &path, at::POOL + pool_bytes, FIRST_RINGS * at::RING_BYTES)?;
+            reserve(file, folder.path(), &path, pool_frames)?;
             let map = |offset: usize, len| {
                 Mapping::new(file.as_fd(), offset as u64, len, Access::ReadWrite)
                     .map_err(|error| system("map", &path)(error.into()))
@@ -193,28 +195,42 @@ fn free_address(folder: &Folder, fabric: &Fabric, node: NodeId) -> Result<Addres
         .ok_or(OpenError::NoChannel(node))
 }
 
-/// Reserves the memory now: a page that is not there when it is first written raises SIGBUS.
-fn reserve(file: &File, path: &Path, len_bytes: usize, further_bytes: usize) -> Result<(), OpenError> {
-    const MIB: u64 = 1 << 20;
-    let root = path.ancestors().nth(3).unwrap_or(path).to_owned();
-    let available = || -> Result<u64, Errno> {
-        let info = fstatvfs(file)?;
-        Ok(info.f_bavail.saturating_mul(info.f_frsize))
-    };
-    let available_bytes = available().map_err(|error| system("examine", path)(error.into()))?;
-    let needed_bytes = (len_bytes + further_bytes) as u64;
-    let no_space = |available_bytes: u64| OpenError::NoSpace {
-        path: root.clone(),
-        needed_mib: needed_bytes.div_ceil(MIB),
-        available_mib: available_bytes / MIB,
-    };
+/// Checks that a channel fits into the file system of a folder, before anything of it is made.
+pub(crate) fn require_space(folder: &Path, pool_frames: u32) -> Result<(), OpenError> {
+    let needed_bytes = needed_bytes(pool_frames);
+    let available_bytes = available_bytes(folder).map_err(|error| system("examine", folder)(error.into()))?;
     if available_bytes < needed_bytes {
-        return Err(no_space(available_bytes));
+        return Err(no_space(folder, needed_bytes, available_bytes));
     }
+    Ok(())
+}
+
+/// The channel's file, its first rings and the fabric's file.
+fn needed_bytes(pool_frames: u32) -> u64 {
+    (at::POOL + pool_frames as usize * FRAME_BYTES + FIRST_RINGS * at::RING_BYTES + FABRIC_BYTES) as u64
+}
+
+fn available_bytes(path: &Path) -> Result<u64, Errno> {
+    let info = statvfs(path)?;
+    Ok(info.f_bavail.saturating_mul(info.f_frsize))
+}
+
+fn no_space(folder: &Path, needed_bytes: u64, available_bytes: u64) -> OpenError {
+    const MIB: u64 = 1 << 20;
+    // The fabric's folder stands in the user's, and that in the file system's.
+    let path = folder.ancestors().nth(2).unwrap_or(folder).to_owned();
+    OpenError::NoSpace { path, needed_mib: needed_bytes.div_ceil(MIB), available_mib: available_bytes / MIB }
+}
+
+/// Reserves the memory now: a page that is not there when it is first written raises SIGBUS.
+fn reserve(file: &File, folder: &Path, path: &Path, pool_frames: u32) -> Result<(), OpenError> {
+    let len_bytes = at::POOL + pool_frames as usize * FRAME_BYTES;
     let size = ftruncate(file, len_bytes as u64);
     match size.and_then(|()| reserve_at(file, 0, len_bytes)) {
         Ok(()) => Ok(()),
-        Err(Errno::NOSPC | Errno::DQUOT) => Err(no_space(available().unwrap_or(0))),
+        Err(Errno::NOSPC | Errno::DQUOT) => {
+            Err(no_space(folder, needed_bytes(pool_frames), available_bytes(folder).unwrap_or(0)))
+        }
         Err(error) => Err(system("reserve memory for", path)(error.into())),
     }
 }
