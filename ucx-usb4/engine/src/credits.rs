@@ -80,9 +80,10 @@ impl Grant {
         self.target
     }
 
-    /// Whether enough has arrived, `next` being the first frame that has not, for a larger grant to be worth telling.
+    /// Whether enough has arrived, `next` being the first frame that has not, for a larger grant to be worth telling. The minimum is always
+    /// restored: whoever wants to send that much at once would wait for ever otherwise.
     pub(crate) fn wants_extension(&self, next: u64) -> bool {
-        self.edge - next <= u64::from(self.target - self.target / 4)
+        self.edge - next <= u64::from((self.target - self.target / 4).max(self.min.saturating_sub(1)))
     }
 
     /// Moves the edge as far as target and pool allow; every frame before `next` has arrived.

@@ -173,6 +173,9 @@ impl<T: Copy, R: Copy> Engine<T, R> {
         if now_ns >= self.shared.deadlines.next_ns().min(self.close_deadline_ns) {
             self.handle_timeout(now_ns);
         }
+        if self.shared.ready.is_empty() && self.strangers.is_empty() {
+            return None;
+        }
         if let Some(refusal) = self.strangers.poll_transmit(&self.shared.config, self.shared.up, rails) {
             return Some(refusal);
         }

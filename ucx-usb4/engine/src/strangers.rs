@@ -33,6 +33,10 @@ impl Strangers {
         Self { refusals: VecDeque::new(), allowance_full_ns: 0 }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.refusals.is_empty()
+    }
+
     fn refuse(&mut self, now_ns: u64, refusal: Refusal) {
         let used_ns = self.allowance_full_ns.saturating_sub(now_ns);
         if self.refusals.len() < QUEUE_MAX && used_ns < QUEUE_MAX as u64 * INTERVAL_NS {

@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub(crate) messages_left: u32,
     pub(crate) operations_left: u32,
     next_at_ns: u64,
+    /// When the pause after the last piece of work ends; `next_at_ns` may be later, if nothing was possible then.
+    pause_end_ns: u64,
     dice: Dice,
 }
 
@@ -51,9 +53,10 @@ impl App {
             .collect();
         Self {
             endpoints,
-            messages_left: plan.work.messages,
-            operations_left: plan.work.operations,
+            messages_left: if process < plan.work.workers { plan.work.messages } else { 0 },
+            operations_left: if process < plan.work.workers { plan.work.operations } else { 0 },
             next_at_ns: 0,
+            pause_end_ns: 0,
             dice,
         }
     }
@@ -61,6 +64,7 @@ impl App {
     pub(crate) fn unblock(&mut self, conn: ConnId) {
         let opens = self.endpoints.iter_mut().filter_map(|endpoint| endpoint.open.as_mut());
         opens.filter(|open| open.conn == conn).for_each(|open| open.blocked = false);
+        self.next_at_ns = self.next_at_ns.min(self.pause_end_ns);
     }
 
     /// The connection has ended. Yields the stream that ran on it.
@@ -95,10 +99,11 @@ impl App {
                 continue;
             }
             process.app.next_at_ns = cx.now_ns + cx.plan.work.pause_ns;
+            process.app.pause_end_ns = process.app.next_at_ns;
         }
         if idle_turns > 0 && process.app.has_work() && process.app.next_at_ns <= cx.now_ns {
             // Somebody will unblock it; but nobody tells of free transmit frames.
-            process.app.next_at_ns = cx.now_ns + 50_000;
+            process.app.next_at_ns = cx.now_ns + 20_000;
         }
         Ok(())
     }
@@ -132,7 +137,7 @@ impl App {
         if process.app.messages_left == 0 {
             return Ok(false);
         }
-        let (id, bytes) = cx.oracle.next_message(open.stream, cx.plan.work.message_len_max);
+        let (id, bytes) = cx.oracle.next_message(open.stream, &cx.plan.work);
         let frames = bytes.len().div_ceil(PAYLOAD_MAX);
         if !process.tx.has(frames) {
             return Ok(false);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use usb4_wire::extension::OpErrorReason;
 
-use super::plan::Dice;
+use super::plan::{Dice, Work};
 use super::{Violation, ensure};
 use crate::OpFailure;
 
@@ -95,20 +95,21 @@ impl Oracle {
     }
 
     /// The next message of a stream: its id and bytes.
-    pub(crate) fn next_message(&self, stream: u32, len_max: usize) -> (u16, Vec<u8>) {
+    pub(crate) fn next_message(&self, stream: u32, work: &Work) -> (u16, Vec<u8>) {
         let number = self.streams[stream as usize].sent;
         let mut bytes = Vec::new();
         bytes.extend(stream.to_le_bytes());
         bytes.extend(number.to_le_bytes());
-        let len = Self::message_len(stream, number, len_max);
+        let len = Self::message_len(stream, number, work);
         bytes.extend(fill(message_item(stream, number), 8, len - 8));
         (((stream ^ number) & 31) as u16, bytes)
     }
 
-    fn message_len(stream: u32, number: u32, len_max: usize) -> usize {
+    fn message_len(stream: u32, number: u32, work: &Work) -> usize {
         let mut dice = Dice::new(message_item(stream, number));
-        let max = if dice.hits(0.5) { len_max.min(64) } else { len_max };
-        dice.between(8, max.max(8) as u64) as usize
+        let max = if dice.hits(0.5) { work.message_len_max.min(64) } else { work.message_len_max };
+        let min = work.message_len_min.max(8);
+        dice.between(min as u64, max.max(min) as u64) as usize
     }
 
     pub(crate) fn sent(&mut self, stream: u32) {
@@ -122,7 +123,7 @@ impl Oracle {
     }
 
     /// A message has arrived at `at`. Yields the put that must be in place by now.
-    pub(crate) fn deliver(&mut self, at: Who, id: u16, bytes: &[u8], len_max: usize) -> Result<Option<u32>, Violation> {
+    pub(crate) fn deliver(&mut self, at: Who, id: u16, bytes: &[u8], work: &Work) -> Result<Option<u32>, Violation> {
         ensure!(bytes.len() >= 8, "a message of {} bytes arrived at {at:?}", bytes.len());
         let word = |range: std::ops::Range<usize>| u32::from_le_bytes(bytes[range].try_into().expect("four bytes"));
         let (number, name) = (word(4..8), word(0..4));
@@ -137,7 +138,7 @@ impl Oracle {
         );
         stream.received += 1;
         ensure!(id == ((name ^ number) & 31) as u16, "stream {name} message {number} has id {id}");
-        let expected = Self::message_len(name, number, len_max);
+        let expected = Self::message_len(name, number, work);
         ensure!(bytes.len() == expected, "stream {name} message {number}: {} bytes of {expected}", bytes.len());
         let wrong =
             bytes[8..].iter().copied().zip(fill(message_item(name, number), 8, expected - 8)).position(|(a, b)| a != b);

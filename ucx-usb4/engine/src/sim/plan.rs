@@ -45,12 +45,16 @@ pub struct Plan {
 pub struct Work {
     /// Active messages that it sends in all.
     pub messages: u32,
-    /// Their greatest length in bytes, at least 8.
+    /// Their least length in bytes, at least 8.
+    pub message_len_min: usize,
+    /// Their greatest length in bytes; half of the messages keep below 64 unless the least length forbids it.
     pub message_len_max: usize,
     /// Remote memory operations that it asks for in all.
     pub operations: u32,
     /// Their greatest length in bytes.
     pub operation_len_max: usize,
+    /// How many of the processes do anything; the others only answer.
+    pub workers: usize,
     /// With how many others it talks at most.
     pub peers: u32,
     /// Time between two pieces of work in nanoseconds; 0: as fast as they are admitted.
@@ -152,7 +156,9 @@ impl Plan {
             incidents: Vec::new(),
             work: Work {
                 messages: 200,
+                message_len_min: 8,
                 message_len_max: 20_000,
+                workers: 2,
                 operations: 40,
                 operation_len_max: 40_000,
                 peers: 1,
@@ -247,6 +253,8 @@ fn random_cable(dice: &mut Dice, from: u32, to: u32) -> Cable {
 fn random_work(dice: &mut Dice, processes: u64) -> Work {
     Work {
         messages: (dice.between(20, 300) / processes) as u32 + 5,
+        message_len_min: 8,
+        workers: usize::MAX,
         message_len_max: [8, 100, 4056, 9000, 30_000][dice.below(5) as usize],
         operations: (dice.below(60) / processes) as u32,
         operation_len_max: [8, 1000, 5000, 60_000][dice.below(4) as usize],

@@ -217,8 +217,7 @@ impl Process {
                 assembly.extend_from_slice(data);
                 if last {
                     let message = self.assemblies.remove(&conn).unwrap_or_default();
-                    let len_max = cx.plan.work.message_len_max;
-                    self.fences.extend(cx.oracle.deliver(self.who, id, &message, len_max)?);
+                    self.fences.extend(cx.oracle.deliver(self.who, id, &message, &cx.plan.work)?);
                 }
             }
             Content::Put(put) => {

@@ -181,9 +181,14 @@ impl<'a> World<'a> {
         let (half_ns, end_ns) = (self.now_ns + REST_NS / 2, self.now_ns + REST_NS);
         self.pass_time(half_ns)?;
         let before = self.packets;
+        // Keepalive speaks, and so does who waits for the end of a handshake, or for a peer that was killed.
+        let silent = |process: &Process| {
+            process.engine.slots.iter().filter_map(|slot| slot.conn.as_ref()).all(|conn| conn.is_confirmed())
+        };
+        let silent = self.plan.timeouts.keepalive_ns.is_none()
+            && !self.plan.may_lose_connections()
+            && self.processes.iter().all(silent);
         self.pass_time(end_ns)?;
-        let keepalive = self.plan.timeouts.keepalive_ns.is_some();
-        let lively = |info: &crate::ConnInfo| info.failure.is_none() && info.state == "open";
         for process in &self.processes {
             for info in process.connections() {
                 ensure!(
@@ -194,8 +199,7 @@ impl<'a> World<'a> {
                 );
             }
         }
-        let quiet = self.processes.iter().flat_map(Process::connections).all(|info| lively(&info));
-        if !keepalive && quiet && !self.plan.may_lose_connections() {
+        if silent {
             let sent = self.packets - before;
             ensure!(sent == 0, "{sent} packets went over idle connections");
         }
@@ -336,8 +340,10 @@ impl<'a> World<'a> {
         let process = &mut self.processes[index];
         let held_until_ns = process.stopped_until_ns.max(process.muted_until_ns);
         let next_ns = process.engine.poll_timeout();
-        if let Some(at_ns) = next_ns.into_iter().chain(process.app.next_ns(self.now_ns)).min() {
-            self.wake(index, at_ns.max(held_until_ns).max(self.now_ns));
+        if held_until_ns > self.now_ns {
+            self.wake(index, held_until_ns);
+        } else if let Some(at_ns) = next_ns.into_iter().chain(process.app.next_ns(self.now_ns)).min() {
+            self.wake(index, at_ns.max(self.now_ns));
         }
         Ok(())
     }
