@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell, RefMut, UnsafeCell};
 use std::collections::HashMap;
 use std::ffi::c_uint;
+use std::fmt;
 use std::mem::MaybeUninit;
 
 use ucx_sys::public::*;
@@ -316,11 +317,20 @@ fn check_params(params: &uct_iface_params_t) -> Result<(), ucs_status_t> {
     if !has(UCT_IFACE_PARAM_FIELD_OPEN_MODE.into()) || params.open_mode & device == 0 {
         return Err(status::report(UCS_ERR_UNSUPPORTED, format_args!("usb4 supports only UCT_IFACE_OPEN_MODE_DEVICE")));
     }
-    if has(UCT_IFACE_PARAM_FIELD_AM_ALIGN_OFFSET.into()) && !has(UCT_IFACE_PARAM_FIELD_AM_ALIGNMENT.into()) {
-        let what = format_args!("alignment offset has no effect without alignment");
-        return Err(status::report(UCS_ERR_INVALID_PARAM, what));
+    let alignment = has(UCT_IFACE_PARAM_FIELD_AM_ALIGNMENT.into()).then_some(params.am_alignment);
+    let offset = has(UCT_IFACE_PARAM_FIELD_AM_ALIGN_OFFSET.into()).then_some(params.am_align_offset);
+    let invalid = |what: fmt::Arguments<'_>| Err(status::report(UCS_ERR_INVALID_PARAM, what));
+    // Messages are handed over where they lie, never as descriptors to keep, so the alignment itself has no effect.
+    match (alignment, offset) {
+        (None, Some(_)) => invalid(format_args!("alignment offset has no effect without alignment")),
+        (Some(alignment), _) if !alignment.is_power_of_two() => {
+            invalid(format_args!("invalid alignment {alignment}, it must be a power of two"))
+        }
+        (Some(alignment), Some(offset)) if offset >= alignment => {
+            invalid(format_args!("invalid alignment offset {offset}, it must be below the alignment {alignment}"))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// `uct_iface_progress`.

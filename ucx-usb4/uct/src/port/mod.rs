@@ -229,10 +229,11 @@ impl Port {
         self.engine.sent_mark(conn)
     }
 
-    /// Whether the peer has everything up to the mark.
+    /// Whether the peer has everything up to the mark. Not before the handshake is over: who flushes a new connection wants to
+    /// know that it can be used.
     #[must_use]
     pub fn is_acknowledged(&self, conn: ConnId, mark: u64) -> bool {
-        self.engine.acked_mark(conn) >= mark
+        self.engine.acked_mark(conn) >= mark && self.engine.info(conn).is_none_or(|info| info.state != "connecting")
     }
 
     /// Asks the peer for an acknowledgement now.
