@@ -35,6 +35,7 @@ impl OpenOptions {
     /// Each says what happened and what to do: see [`OpenError`].
     pub fn open(&self) -> Result<Channel, OpenError> {
         match &self.links {
+            LinkSpec::Auto if self.links.is_present() => Err(OpenError::NoCarrier),
             LinkSpec::Auto => Err(OpenError::NoDevice),
             LinkSpec::SimProfile(_) | LinkSpec::SimFile(_) => SimChannel::open(self).map(Channel::Sim),
         }

@@ -15,6 +15,13 @@ pub enum OpenError {
         profiles = sim::Profile::names()
     )]
     NoDevice,
+    /// `auto`, and the module is there, but this build has no carrier for it.
+    #[error(
+        "/dev/usb4dma is there, but this build cannot use it yet; choose a simulated cable with \
+         UCX_USB4_LINKS=sim:PROFILE (one of {profiles})",
+        profiles = sim::Profile::names()
+    )]
+    NoCarrier,
     /// The links setting is none of the known forms.
     #[error(
         "UCX_USB4_LINKS={0} is not understood; use auto, sim:PROFILE (one of {profiles}), or sim:/path/to/fabric.toml",

@@ -22,7 +22,7 @@ pub enum LinkSpec {
 }
 
 impl LinkSpec {
-    /// Whether there is something to open: a simulated cable always, the kernel's rings where the module is loaded.
+    /// Whether there is something to open, or to say why not: a simulated cable always, the kernel's rings where the module is loaded.
     #[must_use]
     pub fn is_present(&self) -> bool {
         match self {

@@ -52,13 +52,15 @@ mod source;
 mod stats;
 mod topology;
 mod transmit;
+mod view;
 mod wake;
 
 pub use channel::SimChannel;
-pub use observe::{CableView, ChannelView, FabricSummary, FabricView, Holder, ObserveError, RailSelector, RailView};
+pub use observe::{Holder, ObserveError, RailSelector};
 pub use placement::Placement;
 pub use profile::{CableConfig, ConfigError, FabricConfig, NODE_RAILS_MAX, NODES_MAX, Profile, RailConfig, Unplug};
 pub use registry::Registry;
+pub use view::{CableView, ChannelView, FabricSummary, FabricView, RailView};
 
 /// Places in tables by rail: the node's rails and loopback.
 const RAILS: usize = 32;
