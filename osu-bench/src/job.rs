@@ -1,7 +1,7 @@
 //! Benchmarks as one rank of an MPI job.
 //!
-//! What goes wrong is said once, in one line, by rank 0, and only rank 0 ends with an exit code: mpirun adds its own lines for
-//! every failing rank, and those should not bury the one that counts.
+//! What goes wrong is said once, in one line, by rank 0, and only rank 0 ends with an exit code: mpirun adds its own
+//! lines for every failing rank, and those should not bury the one that counts.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -58,8 +58,8 @@ impl Task {
     }
 }
 
-/// Starts MPI and runs `tasks` one after the other, whatever becomes of each. With `skip`, those that cannot run on this number of
-/// ranks are left out.
+/// Starts MPI and runs `tasks` one after the other, whatever becomes of each. With `skip`, those that cannot run on
+/// this number of ranks are left out.
 pub(crate) fn run(tasks: &[Task], skip: bool) -> ExitCode {
     let threads = tasks.iter().any(|task| matches!(task.benchmark.run, Run::Threads(_)));
     let threading = if threads { Threading::Multiple } else { Threading::Single };

@@ -1,8 +1,8 @@
 //! A two-dimensional halo exchange: a periodic grid in blocks, one per rank, whose edges are swapped before every step.
 //!
-//! `mpirun -n RANKS halo [CELLS [STEPS]]`: any number of ranks, CELLS x CELLS cells (default 192, 50 steps). A step replaces each
-//! cell by a weighted sum of itself and its neighbours in wrapping integers, so the result is exact; each rank also computes
-//! the whole grid alone and compares its block with it, cell by cell. Rank 0 prints PASS or FAIL (exit code 1).
+//! `mpirun -n RANKS halo [CELLS [STEPS]]`: any number of ranks, CELLS x CELLS cells (default 192, 50 steps). A step
+//! replaces each cell by a weighted sum of itself and its neighbours in wrapping integers, so the result is exact;
+//! each rank also computes the whole grid alone and compares its block, cell by cell. Rank 0 prints PASS or FAIL.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -26,8 +26,8 @@ impl Grid {
         self.0.iter().map(|row| row[at]).collect()
     }
 
-    /// Fills the border: `swap` sends an edge to the neighbour in direction (down, right) and returns what comes from the
-    /// opposite one. Columns go second and carry the corners that the rows brought.
+    /// Fills the border: `swap` sends an edge to the neighbour in direction (down, right) and returns what comes from
+    /// the opposite one. Columns go second and carry the corners that the rows brought.
     fn exchange(&mut self, swap: impl Fn(&[u64], (i64, i64)) -> Vec<u64>) {
         let (last_row, last_column) = (self.0.len() - 2, self.0[0].len() - 2);
         self.0[0] = swap(&self.0[last_row], (1, 0));

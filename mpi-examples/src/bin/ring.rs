@@ -1,7 +1,7 @@
 //! Every rank sends a block around the ring until it is home again; each rank checks every byte on every hop.
 //!
-//! `mpirun -n RANKS ring [BYTES [ROUNDS]]`: any number of ranks, blocks of any size (default 1 MiB, 3 rounds). Rank 0 prints one
-//! line with PASS or FAIL; a failure ends with exit code 1.
+//! `mpirun -n RANKS ring [BYTES [ROUNDS]]`: any number of ranks, blocks of any size (default 1 MiB, 3 rounds). Rank 0
+//! prints one line with PASS or FAIL; a failure ends with exit code 1.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

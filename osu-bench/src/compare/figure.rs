@@ -1,6 +1,8 @@
-//! Figures: the measured value against the message size, a line for each transport, dashed lines for what a profile allows.
+//! Figures: the measured value against the message size, a line for each transport, dashed lines for what a profile
+//! allows.
 //!
-//! Drawn as SVG, whose colours a style sheet inside replaces where the reader's screen is dark. The PNG is made from the SVG.
+//! Drawn as SVG, whose colours a style sheet inside replaces where the reader's screen is dark. The PNG is made from
+//! the SVG.
 
 use std::path::Path;
 
@@ -112,7 +114,12 @@ fn draw(text: &mut String, measured: &Measured, lines: &[Line], (smallest, large
     let (low, high) = values().fold((f64::MAX, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     let title = format!("{}: {}", measured.benchmark.name, measured.heading);
     let mut builder = ChartBuilder::on(&root);
-    builder.caption(title, (FONT, 19).into_font().color(&INK)).margin(14).x_label_area_size(46).y_label_area_size(72);
+    builder
+        .caption(title, (FONT, 19).into_font().color(&INK))
+        .margin(14)
+        .margin_right(34)
+        .x_label_area_size(46)
+        .y_label_area_size(72);
     // Sizes double, so their logarithm is the axis; a latency spans decades, a bandwidth is read against its limit.
     let x = smallest.log2()..largest.log2();
     if measured.higher_is_better {

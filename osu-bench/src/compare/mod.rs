@@ -1,7 +1,8 @@
 //! `osu-bench compare` and `osu-bench osu`: several transports, or ours and the C benchmarks, side by side.
 //!
-//! The driver starts mpirun itself, once for each benchmark, transport and round. Rounds are the outer loop and each begins with
-//! another transport, so that whatever else the machine does falls on all of them alike; the medians over the rounds are compared.
+//! The driver starts mpirun itself, once for each benchmark, transport and round. Rounds are the outer loop and each
+//! begins with another transport, so that whatever else the machine does falls on all of them alike; the medians over
+//! the rounds are compared.
 
 mod arguments;
 mod counters;

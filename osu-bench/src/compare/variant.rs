@@ -9,8 +9,8 @@ use super::usb4ctl::{self, Profile};
 /// The transport of this repository.
 const USB4: &str = "usb4";
 
-/// Open MPI's settings that make pml/ucx, and nothing else, carry the messages. Its whitelists of transports and devices name
-/// InfiniBand only; and when pml/ucx is merely preferred, another pml takes over in silence.
+/// Open MPI's settings that make pml/ucx, and nothing else, carry the messages. Its whitelists of transports and
+/// devices name InfiniBand only; and when pml/ucx is merely preferred, another pml takes over in silence.
 const OPEN_MPI: [(&str, &str); 6] = [
     ("OMPI_MCA_pml", "ucx"),
     ("OMPI_MCA_osc", "ucx"),

@@ -14,8 +14,8 @@ use crate::options::{Iterations, Options};
 /// Makes all iterations of one size and times them as OSU does: the first ones are not counted, each counted one has
 /// its own pair of time stamps, and `ready` (a barrier, or nothing) and the checks stand outside them.
 ///
-/// With validation, `check` fills the buffers before each iteration, [`Options::validation_warmup`] repetitions go ahead of
-/// the timed one, and what arrived last is compared. Returns the samples and the number of wrong elements.
+/// With validation, `check` fills the buffers before each iteration, [`Options::validation_warmup`] repetitions go
+/// ahead of the timed one, and what arrived last is compared. Returns the samples and the number of wrong elements.
 pub(crate) fn run_iterations(
     options: &Options,
     iterations: Iterations,

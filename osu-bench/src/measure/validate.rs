@@ -62,8 +62,8 @@ impl Check for Pieces<'_> {
 }
 
 impl Piece<'_> {
-    /// Value of the byte `index`. Neighbouring senders, receivers, iterations and positions differ, so that a message in the
-    /// wrong place, an old one or a shifted one is seen.
+    /// Value of the byte `index`. Neighbouring senders, receivers, iterations and positions differ, so that a message
+    /// in the wrong place, an old one or a shifted one is seen.
     fn value(&self, iteration: usize, index: usize) -> u8 {
         (index.wrapping_mul(7) ^ (index >> 8))
             .wrapping_add(self.sender.wrapping_mul(31))
@@ -128,8 +128,8 @@ pub(crate) fn flip_first(bytes: &[AtomicU8]) {
     }
 }
 
-/// The term that `rank` adds to element `index` of a sum. Small, so that a sum over many ranks fits into a byte's range for
-/// jobs of any usual size and a float holds it exactly.
+/// The term that `rank` adds to element `index` of a sum. Small, so that a sum over many ranks fits into a byte's
+/// range for jobs of any usual size and a float holds it exactly.
 fn term(rank: usize, iteration: usize, index: usize) -> i64 {
     ((index + iteration) % 5 + rank % 3) as i64
 }

@@ -34,8 +34,8 @@ pub(crate) struct Blocks {
     pub(super) datatype: ffi::MPI_Datatype,
 }
 
-/// A block for each rank (or neighbour) with its own length, one after the other, as the calls for vectors (`v`) and for mixed
-/// datatypes (`w`) want it. Counts and displacements are never freed, as the buffer is not.
+/// A block for each rank (or neighbour) with its own length, one after the other, as the calls for vectors (`v`) and
+/// for mixed datatypes (`w`) want it. Counts and displacements are never freed, as the buffer is not.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts {
     pub(super) address: *mut c_void,

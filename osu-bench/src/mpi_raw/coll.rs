@@ -1,7 +1,7 @@
 //! Collective operations, each in its blocking, non-blocking and persistent form.
 //!
-//! Persistent collectives are MPI 4.0. Open MPI 4.1 has them under the prefix `MPIX_`, and `mpi.h` of an older MPI not at all,
-//! so they are looked up in the running program by name.
+//! Persistent collectives are MPI 4.0. Open MPI 4.1 has them under the prefix `MPIX_`, and `mpi.h` of an older MPI
+//! not at all, so they are looked up in the running program by name.
 
 use std::os::raw::{c_int, c_void};
 
@@ -60,8 +60,8 @@ fn root(rank: usize) -> c_int {
     c_int::try_from(rank).expect("ranks fit into an int")
 }
 
-/// Declares a call: its fields, its three functions, what must hold so that MPI stays inside the buffers of this rank, and the
-/// arguments before the communicator with their C types.
+/// Declares a call: its fields, its three functions, what must hold so that MPI stays inside the buffers of this
+/// rank, and the arguments before the communicator with their C types.
 macro_rules! collective {
     (
         $(#[$doc:meta])*
@@ -87,8 +87,8 @@ macro_rules! collective {
                 let $this = self;
                 assert!($fits);
                 Request::new(stringify!($start), |request| {
-                    // SAFETY: Memory and Handles, see the module's documentation; the counts fit, as just asserted; `request` is a
-                    // slot for one handle.
+                    // SAFETY: Memory and Handles, see the module's documentation; the counts fit, as just asserted;
+                    // `request` is a slot for one handle.
                     unsafe { ffi::$start($($argument,)* $comm.raw, request) }
                 })
             }
@@ -100,8 +100,8 @@ macro_rules! collective {
                 let $this = self;
                 assert!($fits);
                 Ok(Persistent::new($init, |request| {
-                    // SAFETY: Memory and Handles, see the module's documentation; the counts fit, as just asserted; `request` is a
-                    // slot for one handle.
+                    // SAFETY: Memory and Handles, see the module's documentation; the counts fit, as just asserted;
+                    // `request` is a slot for one handle.
                     unsafe { init($($argument,)* $comm.raw, no_info(), request) }
                 }))
             }

@@ -26,8 +26,8 @@ pub(crate) struct SharedComm<'a> {
     comm: &'a Comm,
 }
 
-// SAFETY: MPI granted MPI_THREAD_MULTIPLE (checked by `Comm::shared`, the only way to make one), so its calls may be made by several
-// threads at once with the same communicator; the handle and the numbers beside it do not change.
+// SAFETY: MPI granted MPI_THREAD_MULTIPLE (checked by `Comm::shared`, the only way to make one), so its calls may be
+// made by several threads at once with the same communicator; the handle and the numbers beside it do not change.
 unsafe impl Send for SharedComm<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for SharedComm<'_> {}
@@ -73,7 +73,8 @@ impl Comm {
         let ranks = c_int::try_from(self.size).expect("sizes fit into an int");
         let periodic = 1;
         let mut raw = self.raw;
-        // SAFETY: Handles, see the module's documentation; one dimension of `ranks` positions, and a place for the new handle.
+        // SAFETY: Handles, see the module's documentation; one dimension of `ranks` positions, and a place for the
+        // new handle.
         let code = unsafe { ffi::MPI_Cart_create(self.raw, 1, &ranks, &periodic, 0, &mut raw) };
         check(code, "MPI_Cart_create");
         // SAFETY: MPI has just made this communicator, which nobody else frees.

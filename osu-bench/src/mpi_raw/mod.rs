@@ -6,10 +6,12 @@
 //!
 //! This is the crate's only module with unsafe code. Two facts carry every proof in it:
 //!
-//! - **Memory.** Every address handed to MPI comes from an [`Elements`], which only [`Buffer`] makes, after checking that
+//! - **Memory.** Every address handed to MPI comes from an [`Elements`], which only [`Buffer`] makes, after checking
+//!   that
 //!   the elements lie inside the buffer. Buffers are never freed, and their bytes are atomics, so whatever MPI reads or
 //!   writes, and whenever it does, it touches live memory of which nobody holds a plain reference.
-//! - **Handles.** Communicator, request, window and datatype handles are private to their types here and are made by MPI itself.
+//! - **Handles.** Communicator, request, window and datatype handles are private to their types here and are made by
+//!   MPI itself.
 //!
 //! A wrong rank, count or tag is an MPI error, and MPI's default error handler ends the job: no call returns with one.
 #![allow(unsafe_code)]

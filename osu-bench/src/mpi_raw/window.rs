@@ -92,7 +92,8 @@ impl Window {
 
     /// This rank's part.
     pub(crate) fn bytes(&self) -> &[AtomicU8] {
-        // SAFETY: `memory` starts `len_bytes` bytes that live as long as the window; they are atomics to us, since peers write them.
+        // SAFETY: `memory` starts `len_bytes` bytes that live as long as the window; they are atomics to us, since
+        // peers write them.
         unsafe { std::slice::from_raw_parts(self.memory, self.len_bytes) }
     }
 
@@ -182,7 +183,8 @@ impl Window {
     pub(crate) fn fetch_and_op(&self, from: Elements, result: Elements, target: Target, operation: Reduction) {
         assert!(from.count == 1 && result.count == 1 && target.count == 1);
         let (datatype, operation) = (from.datatype, operation.raw());
-        // SAFETY: Memory and Handles, see the module's documentation; one element each, and the target lies in the peer's window.
+        // SAFETY: Memory and Handles, see the module's documentation; one element each, and the target lies in the
+        // peer's window.
         let code = unsafe {
             ffi::MPI_Fetch_and_op(
                 from.address,
@@ -202,7 +204,8 @@ impl Window {
     pub(crate) fn compare_and_swap(&self, from: Elements, compare: Elements, result: Elements, target: Target) {
         assert!(from.count == 1 && compare.count == 1 && result.count == 1 && target.count == 1);
         let (swap, expected, found) = (from.address, compare.address, result.address);
-        // SAFETY: Memory and Handles, see the module's documentation; one element each, and the target lies in the peer's window.
+        // SAFETY: Memory and Handles, see the module's documentation; one element each, and the target lies in the
+        // peer's window.
         let code = unsafe {
             ffi::MPI_Compare_and_swap(swap, expected, found, from.datatype, self.peer, target.displacement, self.raw)
         };

@@ -1,4 +1,5 @@
-//! `osu_neighbor_allgatherv`, `osu_ineighbor_allgatherv`, `osu_neighbor_allgatherv_persistent`: every rank of a ring gets what its two neighbours give.
+//! `osu_neighbor_allgatherv`, `osu_ineighbor_allgatherv`, `osu_neighbor_allgatherv_persistent`: every rank of a ring
+//! gets what its two neighbours give.
 
 use super::setup::{BufferBytes, Collective, DEFAULTS, EVERYBODY, Operation, forms};
 use crate::bench::Benchmark;

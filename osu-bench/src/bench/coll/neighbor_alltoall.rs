@@ -1,4 +1,5 @@
-//! `osu_neighbor_alltoall`, `osu_ineighbor_alltoall`, `osu_neighbor_alltoall_persistent`: every rank of a ring gives each of its two neighbours a block.
+//! `osu_neighbor_alltoall`, `osu_ineighbor_alltoall`, `osu_neighbor_alltoall_persistent`: every rank of a ring gives
+//! each of its two neighbours a block.
 
 use super::setup::{BufferBytes, Collective, DEFAULTS, Operation, forms};
 use crate::bench::Benchmark;

@@ -1,4 +1,5 @@
-//! `osu_neighbor_alltoallw`, `osu_ineighbor_alltoallw`, `osu_neighbor_alltoallw_persistent`: every rank of a ring gives each of its two neighbours a block.
+//! `osu_neighbor_alltoallw`, `osu_ineighbor_alltoallw`, `osu_neighbor_alltoallw_persistent`: every rank of a ring
+//! gives each of its two neighbours a block.
 
 use super::setup::{BufferBytes, Collective, DEFAULTS, Operation, forms};
 use crate::bench::Benchmark;

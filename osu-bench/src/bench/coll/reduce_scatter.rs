@@ -1,4 +1,5 @@
-//! `osu_reduce_scatter`, `osu_ireduce_scatter`, `osu_reduce_scatter_persistent`: every rank gets its part of the sum of all.
+//! `osu_reduce_scatter`, `osu_ireduce_scatter`, `osu_reduce_scatter_persistent`: every rank gets its part of the sum
+//! of all.
 
 use super::setup::{BufferBytes, Collective, Operation, REDUCTION_DEFAULTS, forms};
 use crate::bench::Benchmark;

@@ -166,8 +166,8 @@ impl Setup {
 }
 
 impl Collective {
-    /// Runs `each` for all sizes of one datatype, smallest first, with buffers that hold the largest and the communicator of the
-    /// calls.
+    /// Runs `each` for all sizes of one datatype, smallest first, with buffers that hold the largest and the
+    /// communicator of the calls.
     ///
     /// # Errors
     /// If the buffers do not fit into memory, or `each` fails.

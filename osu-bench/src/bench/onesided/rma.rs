@@ -134,7 +134,8 @@ pub(super) fn run(
         return Err(BenchError::PassiveSync { name: context.benchmark.name });
     }
     let largest_bytes = options.sizes.max_bytes * shape.accesses;
-    // The window, what is read, what is written; a window of our own is never freed, so those of all sizes add up to two.
+    // The window, what is read, what is written; a window of our own is never freed, so those of all sizes add up to
+    // two.
     context.require_memory(4 * largest_bytes)?;
     let [origin, result, compare] = [(); 3].map(|()| Buffer::new(largest_bytes));
     let rank = context.comm.rank();

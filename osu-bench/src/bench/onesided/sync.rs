@@ -22,7 +22,8 @@ pub(crate) enum Sync {
 /// Who accesses whose memory in an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Traffic {
-    /// Rank 0 accesses rank 1; with an active synchronisation rank 1 then accesses rank 0, so that an iteration is a round trip.
+    /// Rank 0 accesses rank 1; with an active synchronisation rank 1 then accesses rank 0, so that an iteration is a
+    /// round trip.
     Latency,
     /// Rank 0 accesses rank 1.
     OneWay,

@@ -1,10 +1,13 @@
 //! The options of the OSU benchmarks, with OSU 7's letters, names and defaults.
 //!
-//! As in OSU, each benchmark takes a subset, named by letters ([`Benchmark::options`](crate::bench::Benchmark)); an option
-//! that a benchmark does not take is an error, not something to ignore.
+//! As in OSU, each benchmark takes a subset, named by letters ([`Benchmark::options`](crate::bench::Benchmark)); an
+//! option that a benchmark does not take is an error, not something to ignore.
 
-use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, value_parser};
+mod arguments;
+
+pub(crate) use arguments::{ALL_LETTERS, arguments, attach_optional_values};
+
+use clap::ArgMatches;
 use thiserror::Error;
 
 use crate::bench::Sync;
@@ -13,8 +16,6 @@ use crate::report::Format;
 
 /// Above this size OSU makes fewer iterations.
 pub(crate) const LARGE_MESSAGE_BYTES: usize = 8192;
-/// Every option that some benchmark takes.
-pub(crate) const ALL_LETTERS: &str = "mixWMtbpRwscufTz";
 /// OSU's default for -M.
 const MEMORY_LIMIT_BYTES: usize = 512 << 20;
 /// MPI counts elements in a C int.
@@ -210,89 +211,6 @@ pub(crate) struct Defaults {
 pub(crate) const NO_DEFAULTS: Defaults =
     Defaults { sizes: Sizes { min_bytes: 0, max_bytes: 0 }, counts: Counts::COLLECTIVE, element: Element::Char };
 
-/// The arguments that stand for `letters`, and those that every benchmark takes.
-pub(crate) fn arguments(letters: &str) -> Vec<Arg> {
-    let number = |arg: Arg| arg.value_parser(value_parser!(usize));
-    let positive = |arg: Arg| arg.value_parser(value_parser!(u32).range(1..));
-    let mut arguments: Vec<Arg> = letters
-        .chars()
-        .map(|letter| {
-            let arg = |name: &'static str| Arg::new(name).short(letter).long(name);
-            match letter {
-                'm' => arg("message-size").value_name("[MIN:]MAX").help(
-                    "Message sizes in bytes, doubling from MIN to MAX: -m 128 (up to 128), -m 2:128, -m 2: (from 2)",
-                ),
-                'i' => positive(arg("iterations")).value_name("ITER").help(
-                    "Timed iterations per size [OSU's defaults: latency 10000, bandwidth 100, collectives 1000; fewer above 8 KiB]",
-                ),
-                'x' => number(arg("warmup")).value_name("ITER").help("Iterations before them that are not timed"),
-                'W' => positive(arg("window-size"))
-                    .value_name("SIZE")
-                    .help("Messages in flight before a synchronisation [default: 64]"),
-                'b' => arg("buffer-num")
-                    .value_name("KIND")
-                    .value_parser(PossibleValuesParser::new(["single", "multiple"]))
-                    .help("One buffer for all messages of a window, or one for each [default: single]"),
-                't' => arg("num-test-calls").value_name("N").help(
-                    "Non-blocking collectives: MPI_Test calls during the computation [default: 0]; latency_mt: threads, RECV or \
-                     SEND:RECV [default: 1:2]",
-                ),
-                'w' => arg("win-options")
-                    .value_name("KIND")
-                    .value_parser(PossibleValuesParser::new(["create", "allocate", "dynamic"]))
-                    .ignore_case(true)
-                    .help("How the window is made [default: allocate]"),
-                's' => arg("sync-option")
-                    .value_name("SYNC")
-                    .value_parser(PossibleValuesParser::new(Sync::NAMES.map(|(name, _)| name)))
-                    .ignore_case(true)
-                    .help("How accesses are synchronised [default: flush; put_bibw: pscw]"),
-                'p' => positive(arg("num-pairs")).value_name("PAIRS").help("Pairs of ranks that take part [default: all]"),
-                'R' => arg("print-rate")
-                    .value_name("0|1")
-                    .value_parser(PossibleValuesParser::new(["0", "1"]))
-                    .help("Print the message rate [default: 1]"),
-                'M' => number(arg("mem-limit"))
-                    .value_name("BYTES")
-                    .help("Memory that the buffers of one process may take [default: 536870912]"),
-                'c' => arg("validation").action(ArgAction::SetTrue).help(
-                    "Check every byte that arrives; a wrong one prints Fail, names the size and ends the run with exit code 1",
-                ),
-                'u' => number(arg("validation-warmup"))
-                    .value_name("ITER")
-                    .help("With -c: untimed repetitions before the timed one of each iteration [default: 5]"),
-                'f' => arg("full")
-                    .action(ArgAction::SetTrue)
-                    .help("Also the fastest and the slowest rank's average, and the iterations"),
-                'T' => arg("type")
-                    .value_name("TYPE")
-                    .value_parser(PossibleValuesParser::new(["all", "mpi_char", "mpi_int", "mpi_float"]))
-                    .ignore_case(true)
-                    .help("Datatype of the elements"),
-                'z' => arg("tail-lat")
-                    .value_name("1-99,...")
-                    .num_args(0..=1)
-                    .require_equals(true)
-                    .default_missing_value("99,90,50")
-                    .help("Percentiles over the iterations, attached to the letter: -z50,90,99 [-z alone: 99,90,50]"),
-                _ => unreachable!("a benchmark names the option -{letter}, which does not exist"),
-            }
-        })
-        .collect();
-    arguments.push(
-        Arg::new("json")
-            .long("json")
-            .action(ArgAction::SetTrue)
-            .conflicts_with("csv")
-            .help("One JSON document instead of OSU's text"),
-    );
-    arguments.push(
-        Arg::new("csv").long("csv").action(ArgAction::SetTrue).help("Comma-separated values instead of OSU's text"),
-    );
-    arguments.push(Arg::new("corrupt-received").long("corrupt-received").action(ArgAction::SetTrue).hide(true));
-    arguments
-}
-
 /// Reads what [`arguments`] parsed, as far as a benchmark takes it; `osu-bench suite` parses more.
 ///
 /// # Errors
@@ -361,17 +279,6 @@ pub(crate) fn read(matches: &ArgMatches, letters: &str, defaults: Defaults) -> R
         },
         corrupt_received: flag("corrupt-received"),
     })
-}
-
-/// OSU takes the values of -z and -c only when they are attached to the letter (getopt's `z::`); clap wants `-z=50`.
-pub(crate) fn attach_optional_values(arguments: impl IntoIterator<Item = String>) -> Vec<String> {
-    arguments
-        .into_iter()
-        .map(|argument| match argument.strip_prefix("-z") {
-            Some(list) if list.starts_with(|first: char| first.is_ascii_digit()) => format!("-z={list}"),
-            _ => argument,
-        })
-        .collect()
 }
 
 /// -t means one thing for non-blocking collectives and another for latency_mt; `N` is right for both.
@@ -446,9 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_attached_to_their_letter() {
-        let args = ["-z50,99", "-z", "-c"].map(String::from);
-        assert_eq!(attach_optional_values(args), ["-z=50,99", "-z", "-c"]);
+    fn percentiles_are_a_short_list() {
         assert_eq!(percentiles("50,99"), Ok(vec![50, 99]));
         assert_eq!(percentiles("0"), Err(OptionsError::Percentiles("0".into())));
         assert_eq!(percentiles("1,2,3,4,5,6"), Err(OptionsError::Percentiles("1,2,3,4,5,6".into())));
