@@ -63,7 +63,7 @@ impl Pair {
     fn send(&mut self, side: usize, message: Message) -> Transmit<u32> {
         let engine = &mut self.engines[side];
         engine.admit(self.conns[side], 1, &Free).expect("the window is open");
-        engine.commit(self.now_ns, self.conns[side], message, 7, &Free)
+        engine.commit(self.now_ns, self.conns[side], message, 7, &Free).expect("the connection is open")
     }
 
     /// A message there and one back, as a latency test sends them.

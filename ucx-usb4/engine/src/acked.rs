@@ -23,7 +23,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         if ack > una {
             self.acknowledge(cx, now_ns, ack);
         } else if more_room {
-            self.tell_room(cx, now_ns);
+            self.tell_room(cx);
         }
     }
 
@@ -43,7 +43,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         }
         (self.progress_ns, self.silence) = (now_ns, 0);
         self.complete_operations(cx);
-        self.tell_room(cx, now_ns);
+        self.tell_room(cx);
         self.restart_loss_timer(cx, now_ns);
         if self.tx.is_empty() {
             if self.tx.is_grown() {
@@ -90,7 +90,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         !self.tx.is_empty() || self.probing || self.waiting.frames > 0 || self.rx.has_gap() || answers
     }
 
-    fn tell_room(&mut self, cx: &mut Shared<T, R>, _now_ns: u64) {
+    fn tell_room(&mut self, cx: &mut Shared<T, R>) {
         let room = self.tx.room(cx.config.window_max);
         let flushed = self.waiting.flush.is_some_and(|mark| self.tx.una() >= mark);
         let fits = self.waiting.frames > 0 && room >= self.waiting.frames;
@@ -102,6 +102,9 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         }
         if flushed || fits {
             cx.events.push_back(Event::Unblocked(self.id));
+        }
+        if self.tx.lost() > 0 {
+            self.make_ready(cx);
         }
         self.offer_fill(cx);
     }

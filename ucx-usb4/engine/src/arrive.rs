@@ -217,6 +217,14 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         }
     }
 
+    /// Acknowledges now what may wait otherwise.
+    pub(crate) fn acknowledge_now(&mut self, cx: &mut Shared<T, R>) {
+        if self.timers.is_set(Timer::Ack) {
+            self.timers.clear(Timer::Ack);
+            self.ack_timeout(cx);
+        }
+    }
+
     /// The acknowledgement has waited long enough.
     pub(crate) fn ack_timeout(&mut self, cx: &mut Shared<T, R>) {
         if self.ack.owes() || self.rx.has_gap() || self.hold.is_some() {

@@ -15,7 +15,7 @@ use crate::reorder::Reorder;
 use crate::rtt::Rtt;
 use crate::shared::Shared;
 use crate::timers::{Timer, Timers};
-use crate::transmit::TxWindow;
+use crate::transmit::{Fate, Sent, TxWindow};
 use crate::{ConnId, Event, Failure, Message, Peer, Rails, Refused, Released, Stats};
 
 /// Where a connection stands in its life.
@@ -218,6 +218,8 @@ impl<T: Copy, R: Copy> Connection<T, R> {
     pub(crate) fn admit(&mut self, cx: &mut Shared<T, R>, frames: usize, rails: &impl Rails) -> Result<(), Refused> {
         match self.phase {
             Phase::Accepting | Phase::Open => {}
+            // A few frames are kept until the peer has answered, so that an endpoint can be used as soon as it exists.
+            Phase::Connecting if self.tx.len() + frames <= usize::from(cx.config.window_min) => {}
             Phase::Connecting => {
                 self.waiting.ready = true;
                 return Err(Refused::NotReady);
@@ -231,6 +233,9 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         if self.operations.as_ref().is_some_and(|operations| operations.is_fenced()) {
             self.waiting.fence = true;
             return Err(Refused::Fence);
+        }
+        if self.phase == Phase::Connecting {
+            return Ok(());
         }
         if self.tx.room(cx.config.window_max) < frames {
             self.stats.credit_stalls += 1;
@@ -256,7 +261,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         }
     }
 
-    /// Numbers a new frame and returns its header and rail.
+    /// Numbers a new frame and returns its header and rail; `None` where it must wait for the peer's answer.
     pub(crate) fn commit(
         &mut self,
         cx: &mut Shared<T, R>,
@@ -264,32 +269,32 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         message: Message,
         frame: T,
         rails: &impl Rails,
-    ) -> (u8, Header) {
+    ) -> Option<(u8, Header)> {
         let Message { form, word } = message;
         let form = if self.tx.una() < self.fence { form.with_flags(Flags::FENCE) } else { form };
-        let rail = self.rails.for_frame(form.payload_len(), rails);
-        let rail_seq = self.rails.next_seq(rail);
         let psn = self.tx.next();
-        let fate = crate::transmit::Fate::InFlight;
-        self.tx.push(crate::transmit::Sent {
-            frame,
-            form,
-            word,
-            fate,
-            rail,
-            attempts: 1,
-            rail_seq,
-            sent_at_ns: now_ns,
-        });
         self.stats.frames_sent += 1;
         self.stats.bytes_sent += form.payload_len() as u64;
+        if self.phase == Phase::Connecting {
+            let fate = Fate::Lost;
+            self.tx.push(Sent { frame, form, word, fate, rail: 0, attempts: 0, rail_seq: 0, sent_at_ns: now_ns });
+            return None;
+        }
+        let rail = self.rails.for_frame(form.payload_len(), rails);
+        let rail_seq = self.rails.next_seq(rail);
+        let fate = Fate::InFlight;
+        self.tx.push(Sent { frame, form, word, fate, rail, attempts: 1, rail_seq, sent_at_ns: now_ns });
+        self.await_acknowledgement(cx, now_ns);
+        Some((rail, self.header(cx, form, word, Psn(psn as u32), false)))
+    }
+
+    /// Something is under way: from now on the peer's silence means something.
+    pub(crate) fn await_acknowledgement(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
         if !self.timers.is_set(Timer::Loss) {
-            self.progress_ns = now_ns;
-            self.silence = 0;
+            (self.progress_ns, self.silence) = (now_ns, 0);
             let at_ns = now_ns + self.rtt.probe_after_ns(&cx.config.timeouts);
             self.arm(cx, Timer::Loss, at_ns);
         }
-        (rail, self.header(cx, form, word, Psn(psn as u32), false))
     }
 
     /// A header of this connection, with all that it acknowledges and grants. `complete`: it is an Ack.

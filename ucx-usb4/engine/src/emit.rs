@@ -195,6 +195,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
     fn retransmit(&mut self, cx: &mut Shared<T, R>, now_ns: u64, rails: &impl Rails) -> Produced<T> {
         let Some((psn, sent)) = self.tx.first_lost() else { return Produced::Nothing };
         let (form, word, frame, last_rail) = (sent.form, sent.word, sent.frame, sent.rail);
+        let again = sent.attempts > 0;
         let others = self.rails.usable() & !(1 << last_rail);
         // After a timeout another rail is worth a try; it is the path that may be at fault.
         let preferred = if self.silence > 1 && others != 0 { others } else { u32::MAX };
@@ -207,11 +208,8 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         };
         let rail_seq = self.rails.next_seq(rail);
         self.tx.resent(psn, rail, rail_seq, now_ns);
-        self.stats.retransmitted += 1;
-        if !self.timers.is_set(Timer::Loss) {
-            let at_ns = now_ns + self.rtt.probe_after_ns(&cx.config.timeouts);
-            self.arm(cx, Timer::Loss, at_ns);
-        }
+        self.stats.retransmitted += u64::from(again);
+        self.await_acknowledgement(cx, now_ns);
         let header = self.header(cx, form, word, Psn(psn as u32), false);
         Produced::Frame(Transmit {
             conn: Some(self.id),

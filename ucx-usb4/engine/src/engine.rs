@@ -157,14 +157,22 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     }
 
     /// Sends a frame that [`Engine::admit`] has just admitted. The engine keeps `frame`, and its bytes must stay, until
-    /// [`Engine::poll_release`] gives it back.
+    /// [`Engine::poll_release`] gives it back. `None`: the connection is being set up, and [`Engine::poll_transmit`] yields the frame as soon as
+    /// the peer has answered.
     ///
     /// # Panics
     /// When the connection does not exist, which [`Engine::admit`] would have said.
-    pub fn commit(&mut self, now_ns: u64, conn: ConnId, message: Message, frame: T, rails: &impl Rails) -> Transmit<T> {
+    pub fn commit(
+        &mut self,
+        now_ns: u64,
+        conn: ConnId,
+        message: Message,
+        frame: T,
+        rails: &impl Rails,
+    ) -> Option<Transmit<T>> {
         let (conn, cx) = self.parts(conn).expect("admit() said that the connection exists");
-        let (rail, header) = conn.commit(cx, now_ns, message, frame, rails);
-        transmit_frame(conn, rail, &header, frame)
+        let (rail, header) = conn.commit(cx, now_ns, message, frame, rails)?;
+        Some(transmit_frame(conn, rail, &header, frame))
     }
 
     /// The next frame that the engine itself wants on a rail: handshakes, acknowledgements, probes, retransmissions, last words. Call it
@@ -375,6 +383,18 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     pub fn request_ack(&mut self, now_ns: u64, conn: ConnId) {
         if let Some((conn, cx)) = self.parts(conn) {
             conn.request_ack(cx, now_ns);
+        }
+    }
+
+    /// The driver is about to sleep: acknowledgements that wait for company go out with the next [`Engine::poll_transmit`], so that no
+    /// timer must wake it for them.
+    pub fn acknowledge_all(&mut self) {
+        for slot in 0..self.shared.deadlines.len() {
+            if self.shared.deadlines.bound_ns(slot) != NEVER
+                && let Some(conn) = self.slots[slot].conn.as_mut()
+            {
+                conn.acknowledge_now(&mut self.shared);
+            }
         }
     }
 

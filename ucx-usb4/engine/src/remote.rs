@@ -141,7 +141,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         if !due {
             return None;
         }
-        let committed = self.commit(cx, now_ns, Message { form: fill.form, word: 0 }, frame, rails);
+        let committed = self.commit(cx, now_ns, Message { form: fill.form, word: 0 }, frame, rails)?;
         let mark = self.tx.next();
         self.operations().sent(fill.reply, fill.len, mark);
         if self.pass_fences() && !self.operations().is_fenced() {

@@ -16,7 +16,7 @@ pub(crate) enum Fate {
     InFlight,
     /// Arrived out of order. Kept until acknowledged, not sent again.
     Arrived,
-    /// To be sent again.
+    /// To be sent again; or for the first time, if the connection was not open yet.
     Lost,
 }
 
@@ -94,6 +94,7 @@ impl<T: Copy> TxWindow<T> {
     }
 
     pub(crate) fn push(&mut self, sent: Sent<T>) {
+        self.lost += u32::from(sent.fate == Fate::Lost);
         self.frames.push_back(sent);
     }
 
@@ -139,12 +140,13 @@ impl<T: Copy> TxWindow<T> {
         Some(first)
     }
 
-    /// The first frame to be sent again, and its number.
+    /// The first frame to be sent again, and its number; `None` also while the peer does not accept it.
     pub(crate) fn first_lost(&self) -> Option<(u64, &Sent<T>)> {
         if self.lost == 0 {
             return None;
         }
-        let offset = self.frames.iter().position(|sent| sent.fate == Fate::Lost)?;
+        let granted = self.granted() as usize;
+        let offset = self.frames.iter().take(granted).position(|sent| sent.fate == Fate::Lost)?;
         Some((self.una + offset as u64, &self.frames[offset]))
     }
 

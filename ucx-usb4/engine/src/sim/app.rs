@@ -161,14 +161,16 @@ impl App {
             let message = Message::am(id, flags, chunk.len()).expect("a chunk fits a frame");
             let frame = process.tx.take(chunk.to_vec());
             let rails = view(cx, process.node());
-            let transmit = process.engine.commit(cx.now_ns, open.conn, message, frame, &rails);
-            process.transmit(cx, &transmit)?;
+            if let Some(transmit) = process.engine.commit(cx.now_ns, open.conn, message, frame, &rails) {
+                process.transmit(cx, &transmit)?;
+            }
         }
         cx.oracle.sent(open.stream);
         process.app.messages_left -= 1;
         match process.app.dice.below(50) {
             0 => process.engine.request_ack(cx.now_ns, open.conn),
             1 => process.engine.want_flush(open.conn),
+            2 => process.engine.acknowledge_all(),
             _ => {}
         }
         Ok(true)

@@ -89,8 +89,9 @@ impl Port {
     /// If they are more than a frame holds.
     pub fn send_put(&mut self, conn: ConnId, frame: TxFrame, length: usize) {
         let message = Message::put(Put::LEN + length).expect("a frame's payload");
-        let transmit = self.engine.commit(self.now_ns, conn, message, frame, rails!(self));
-        self.submit(&transmit);
+        if let Some(transmit) = self.engine.commit(self.now_ns, conn, message, frame, rails!(self)) {
+            self.submit(&transmit);
+        }
     }
 
     /// Sends an atomic operation whose end nobody waits for.
@@ -102,8 +103,9 @@ impl Port {
         let Atomic { remote_addr, key, code, width, operand, compare, .. } = *atomic;
         let request = AtomicRequest { key, remote_addr, operand, compare, op: 0, code, width };
         self.fill(frame).put_bytes(&request.emit());
-        let transmit = self.engine.commit(self.now_ns, conn, Message::atomic(), frame, rails!(self));
-        self.submit(&transmit);
+        if let Some(transmit) = self.engine.commit(self.now_ns, conn, Message::atomic(), frame, rails!(self)) {
+            self.submit(&transmit);
+        }
         Ok(())
     }
 

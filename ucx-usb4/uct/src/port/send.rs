@@ -89,8 +89,9 @@ impl Port {
         flags.set(Flags::FIRST, part.first);
         flags.set(Flags::LAST, part.last);
         let message = Message::am(u16::from(id), flags, length).expect("a frame's payload");
-        let transmit = self.engine.commit(self.now_ns, conn, message, frame, rails!(self));
-        self.submit(&transmit);
+        if let Some(transmit) = self.engine.commit(self.now_ns, conn, message, frame, rails!(self)) {
+            self.submit(&transmit);
+        }
     }
 
     /// Whether a message of `frames` frames and the largest set of operations would be taken now, or would fail for good: in both cases
