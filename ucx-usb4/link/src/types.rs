@@ -59,6 +59,8 @@ pub struct RailInfo {
     pub rate_bits_per_s: Option<u64>,
     /// One-way latency in nanoseconds.
     pub latency_ns: u64,
+    /// Whether frames take time on it, so that `reap` needs the clock's latest time to find them as they arrive.
+    pub is_timed: bool,
     /// A name for logs and counters, such as `cable0.rail1`.
     pub name: String,
     /// Whether frames can be sent over it now (as of the last `poll_event`).

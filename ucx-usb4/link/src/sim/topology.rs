@@ -33,6 +33,7 @@ impl LocalRail {
             peer: self.peer,
             rate_bits_per_s: self.config.rate_bits_per_s,
             latency_ns: self.config.latency_ns,
+            is_timed: self.config.is_timed(),
             name: format!("cable{}.rail{}", self.cable, self.index),
             up,
         }
@@ -70,6 +71,10 @@ mod tests {
         };
         assert_eq!(short(0), [(0, 0, 0, 1)]);
         assert_eq!(short(1), [(0, 0, 1, 0), (1, 1, 1, 2), (2, 2, 1, 2)]);
+        assert!(local_rails(&config, NodeId(0)).iter().all(|rail| !rail.info(true).is_timed));
+        let text = "nodes = 2\n[[cables]]\nbetween = [0, 1]\nreorder_us = 1\n";
+        let timed = FabricConfig::parse("t", text).unwrap();
+        assert!(local_rails(&timed, NodeId(1))[0].info(true).is_timed);
         assert_eq!(short(2), [(0, 1, 0, 1), (1, 2, 0, 1)]);
     }
 }
