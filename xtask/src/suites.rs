@@ -7,7 +7,7 @@ use anyhow::bail;
 use xshell::Shell;
 
 use crate::counts::{self, Counts};
-use crate::{lint, mpi4py, packages, stage, workspace};
+use crate::{lint, mpi4py, packages, stage, vm, workspace};
 
 /// The crate whose tests start mpirun; it needs what `cargo xtask build` stages.
 const MPI_TESTS: &str = "mpi-tests";
@@ -15,7 +15,7 @@ const MPI_TESTS: &str = "mpi-tests";
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Also run mpi4py's own test suite over usb4
+    /// Also run mpi4py's own test suite over usb4, and real kernels in virtual machines
     #[arg(long)]
     full: bool,
 
@@ -41,6 +41,8 @@ enum Part {
     Mpi,
     /// mpi4py's suite over usb4
     Mpi4py,
+    /// Two virtual machines with Debian's kernel on a simulated cable; downloads them at first
+    Vm,
 }
 
 impl Part {
@@ -51,6 +53,7 @@ impl Part {
             Part::Unit => "unit, property and simulator tests",
             Part::Mpi => "MPI tests",
             Part::Mpi4py => "mpi4py's suite",
+            Part::Vm => "virtual machines",
         }
     }
 }
@@ -60,7 +63,7 @@ pub(crate) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
     let parts: Vec<Part> = match (options.only, options.full) {
         (Some(part), _) => vec![part],
         (None, false) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi],
-        (None, true) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Mpi4py],
+        (None, true) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Mpi4py, Part::Vm],
     };
     let mut lists = vec![packages::BUILD, packages::TEST];
     if parts.contains(&Part::Mpi4py) {
@@ -99,6 +102,7 @@ fn run_part(shell: &Shell, part: Part, filters: &[OsString], total: &mut Counts)
             let stage = stage::build(shell)?;
             mpi4py::run(shell, &stage, total)
         }
+        Part::Vm => vm::smoke_one(),
     }
 }
 

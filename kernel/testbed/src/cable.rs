@@ -80,9 +80,8 @@ impl Way {
                 return Some(cargo);
             }
         }
-        // A cable keeps order: a frame sent after the delay was lowered does not overtake.
-        let earliest_ns = self.in_flight.back().map_or(0, |(due_ns, _)| *due_ns);
-        let due_ns = now_ns.saturating_add(self.faults.plan().delay_us.saturating_mul(1000)).max(earliest_ns);
+        // The queue keeps order: a frame sent after the delay was lowered waits behind those sent before.
+        let due_ns = now_ns.saturating_add(self.faults.plan().delay_us.saturating_mul(1000));
         self.in_flight.push_back((due_ns, cargo));
         None
     }

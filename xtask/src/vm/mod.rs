@@ -158,6 +158,12 @@ pub(crate) fn run(vm: &Vm) -> Result<()> {
     }
 }
 
+/// The smoke test on one kernel, as a part of `cargo xtask test`.
+pub(crate) fn smoke_one() -> Result<()> {
+    let guests = GuestOptions { accel: None, memory_mib: None, append: String::new(), iommu: false, gdb: false };
+    smoke::run(&Cache::open()?, &["6.12"], &guests)
+}
+
 fn series(names: &[String]) -> Vec<&str> {
     if names.iter().any(|name| name == "all") { SUPPORTED.to_vec() } else { names.iter().map(String::as_str).collect() }
 }
