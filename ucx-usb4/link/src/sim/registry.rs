@@ -237,9 +237,13 @@ impl Folder {
     }
 }
 
-/// Whether a living process owns the member's file.
+/// Whether a living process owns the member's file. When in doubt (no descriptor left to look with) it does: to take
+/// the living for dead is worse than the other way round.
 pub(crate) fn is_locked(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| is_file_locked(&file))
+    match File::open(path) {
+        Ok(file) => is_file_locked(&file),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 /// As `is_locked`, for a file that is open already. A shared lock is tried, so that two who ask at the same time
@@ -250,7 +254,7 @@ pub(crate) fn is_file_locked(file: &File) -> bool {
             let _ = flock(file, FlockOperation::Unlock);
             false
         }
-        Err(error) => error == Errno::WOULDBLOCK,
+        Err(_) => true,
     }
 }
 
@@ -274,4 +278,35 @@ fn retry_interrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T,
 pub(crate) fn system(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::System { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_in_use_while_it_is_locked_and_when_one_cannot_tell() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("member");
+        assert!(!is_locked(&path), "there is none");
+        let file = File::create(&path).unwrap();
+        assert!(!is_locked(&path));
+        flock(&file, FlockOperation::LockExclusive).unwrap();
+        assert!(is_locked(&path));
+        assert!(is_locked(&path), "asking does not take the lock");
+        drop(file);
+        assert!(!is_locked(&path));
+        assert!(is_locked(&path.join("below")), "cannot be opened");
+    }
+
+    #[test]
+    fn only_members_names_are_members() {
+        let channel = |node, channel| Some(Member::Channel(Address::new(node, channel)));
+        assert_eq!(Member::from_file_name("n1.c20"), channel(1, 20));
+        assert_eq!(Member::from_file_name(&channel_file_name(Address::new(255, 65535))), channel(255, 65535));
+        assert_eq!(Member::from_file_name("hold.00ff"), Some(Member::Holder));
+        for other in ["fabric", ".new.n1.c2", "n1", "n1.c", "n.c1", "n1.c65536", "n1.c2.bak"] {
+            assert_eq!(Member::from_file_name(other), None, "{other}");
+        }
+    }
 }
