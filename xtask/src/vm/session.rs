@@ -4,8 +4,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -138,7 +138,7 @@ pub(crate) fn run(tools: &Tools, kernel: &Kernel, job: &Job, options: &GuestOpti
         );
     }
     let limit = (!options.gdb).then(|| start + Duration::from_secs(BOOT_LIMIT_S + job.limit_s));
-    let mut failures = watch(&folder, &mut testbed, &mut machines, limit, &interrupted)?;
+    let mut failures = watch(&folder, &mut testbed, &mut machines, limit, interrupted)?;
     if let Ok((_, status)) = testbed.status() {
         fs::write(folder.join("testbed.status"), status)?;
     }
@@ -286,13 +286,17 @@ fn prepare_folder(job: &Job) -> Result<PathBuf> {
     Ok(fs::canonicalize(folder)?)
 }
 
-/// A flag that Ctrl-C and SIGTERM set, so that everything started is ended in order.
-fn on_interrupt() -> Result<Arc<AtomicBool>> {
+/// A flag that Ctrl-C and SIGTERM set, so that everything started is ended in order. It stays set.
+pub(crate) fn on_interrupt() -> Result<&'static AtomicBool> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(flag) = FLAG.get() {
+        return Ok(flag);
+    }
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&flag)).context("interrupts cannot be caught")?;
     }
-    Ok(flag)
+    Ok(FLAG.get_or_init(|| flag))
 }
 
 fn read(path: &Path) -> String {

@@ -1,5 +1,7 @@
 //! The proof with drivers that others wrote: discovery, TCP over thunderbolt-net, unplug and replug.
 
+use std::sync::atomic::Ordering;
+
 use anyhow::{Result, bail};
 use comfy_table::{Table, presets};
 
@@ -46,6 +48,7 @@ pub(crate) fn run(cache: &Cache, series: &[&str], options: &GuestOptions) -> Res
                     report.failures.iter().map(|failure| format!("{series}: {failure} in {}", report.folder.display())),
                 );
             }
+            Err(error) if session::on_interrupt()?.load(Ordering::Relaxed) => return Err(error),
             Err(error) => {
                 let blank = RESULTS.map(|_| "-").into_iter().chain(["-", "not run"]);
                 table.add_row([*series].into_iter().chain(blank));
