@@ -14,6 +14,7 @@
 //! A fault may cost time, or, where a peer is really gone, a connection. It never costs more.
 
 mod app;
+pub mod fuzz;
 mod network;
 mod oracle;
 mod plan;
