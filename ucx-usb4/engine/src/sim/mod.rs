@@ -15,6 +15,7 @@
 
 mod app;
 pub mod fuzz;
+pub mod loss;
 mod network;
 mod oracle;
 mod plan;
