@@ -26,6 +26,8 @@ pub(super) struct Launcher {
     osu_bench: PathBuf,
     timeout: Duration,
     open_mpi: bool,
+    /// More ranks than processors.
+    oversubscribed: bool,
 }
 
 impl Launcher {
@@ -41,12 +43,20 @@ impl Launcher {
         })?;
         let open_mpi = String::from_utf8_lossy(&version.stdout).contains("Open MPI");
         let mut arguments = vec!["-n".to_owned(), ranks.to_string()];
-        if open_mpi {
+        let oversubscribed = std::thread::available_parallelism().is_ok_and(|processors| ranks > processors.get());
+        if open_mpi && oversubscribed {
             arguments.push("--oversubscribe".to_owned());
         }
         arguments.extend(extra);
         let osu_bench = std::env::current_exe().context("the path of osu-bench itself is not known")?;
-        Ok(Self { mpirun: mpirun.to_owned(), arguments, osu_bench, timeout: Duration::from_secs(timeout_s), open_mpi })
+        Ok(Self {
+            mpirun: mpirun.to_owned(),
+            arguments,
+            osu_bench,
+            timeout: Duration::from_secs(timeout_s),
+            open_mpi,
+            oversubscribed,
+        })
     }
 
     /// Runs one benchmark of ours to its end and returns the JSON that it printed.
@@ -94,7 +104,7 @@ impl Launcher {
             for (name, _) in environment.iter().filter(|(name, _)| !name.starts_with("OMPI_")) {
                 command.args(["-x", name]);
             }
-            allow_as_it_is(&mut command);
+            allow_as_it_is(&mut command, self.oversubscribed);
         }
         command.args(program).args(arguments);
         finish(command, self.timeout)
@@ -102,11 +112,14 @@ impl Launcher {
 }
 
 /// Containers run as root and have few processors; Open MPI wants to be told that this is meant.
-fn allow_as_it_is(command: &mut Command) {
+fn allow_as_it_is(command: &mut Command, oversubscribed: bool) {
     if rustix::process::geteuid().is_root() {
         command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     }
-    command.env("OMPI_MCA_mpi_yield_when_idle", "1");
+    if oversubscribed {
+        // Ranks that wait must let the others run. With a processor for each, yielding would only lengthen what is measured.
+        command.env("OMPI_MCA_mpi_yield_when_idle", "1");
+    }
 }
 
 /// Runs `command` to its end; its standard output and error.

@@ -140,13 +140,13 @@ impl Plan {
                 for turn in 0..self.variants.len() {
                     let which = (turn + round) % self.variants.len();
                     let variant = &self.variants[which];
-                    progress.set_message(format!(
-                        "round {} of {}: {} over {}",
-                        round + 1,
-                        self.rounds,
-                        benchmark.name,
-                        variant.label
-                    ));
+                    let (now, name, label) = (round + 1, benchmark.name, &variant.label);
+                    let what = format!("round {now} of {}: {name} over {label}", self.rounds);
+                    if progress.is_hidden() {
+                        // No terminal: a log gets a line for each job.
+                        eprintln!("{what}");
+                    }
+                    progress.set_message(what);
                     let arguments = arguments_for(benchmark, &self.forwarded);
                     self.run_job(benchmark, variant, &arguments, |output| match output {
                         Output::Ours(document) => results.add(at, which, &document),
