@@ -22,7 +22,7 @@ fn one_per_cent_of_all_frames_lost_changes_no_byte() {
 fn a_cable_that_is_pulled_and_put_back_changes_no_byte() {
     let prefix = Prefix::staged();
     let fabric = Fabric::strix_halo(0.0);
-    let job = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").arg("4000000").arg("100").start();
+    let job = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").arg("4000000").arg("30").start();
     wait_for_traffic(&fabric, 50 << 20);
     let usb4ctl = |arguments: &[&str]| {
         let output =
@@ -38,7 +38,9 @@ fn a_cable_that_is_pulled_and_put_back_changes_no_byte() {
 
 /// Starts a job that would run for hours, and waits until it is at work.
 fn long_job(prefix: &Prefix, fabric: &Fabric, mpi: Mpi, ranks: u32) -> (Running, Vec<u32>) {
-    let job = Job::example(mpi, prefix, fabric, ranks, "ring").arg("100000").arg("100000000").start();
+    // Without Open MPI's own shared memory, which it does not use beside UCX and leaves behind when ranks are killed.
+    let job = Job::example(mpi, prefix, fabric, ranks, "ring").env("OMPI_MCA_btl", "self");
+    let job = job.arg("100000").arg("100000000").start();
     wait_for_traffic(fabric, 10 << 20);
     let pids = descendants(job.pid(), "ring");
     assert_eq!(pids.len(), ranks as usize);

@@ -41,7 +41,9 @@ impl Launcher {
                 "{mpirun} does not start; install an MPI (apt-get install openmpi-bin) or name its mpirun with --mpirun"
             )
         })?;
-        let open_mpi = String::from_utf8_lossy(&version.stdout).contains("Open MPI");
+        // Open MPI 4.1 names itself after the program: "mpirun.openmpi (OpenRTE) 4.1.4".
+        let version = String::from_utf8_lossy(&version.stdout);
+        let open_mpi = version.contains("Open MPI") || version.contains("OpenRTE");
         let mut arguments = vec!["-n".to_owned(), ranks.to_string()];
         let oversubscribed = std::thread::available_parallelism().is_ok_and(|processors| ranks > processors.get());
         if open_mpi && oversubscribed {
