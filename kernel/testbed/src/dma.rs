@@ -158,8 +158,9 @@ impl GuestMemory for Mappings {
             return Err(fault);
         }
         let slice = window.region.get_slice(offset, 4).map_err(|_| fault)?;
-        // Release: the frame's bytes are in guest memory before the descriptor says so. Its partner is the dma_rmb-like ordering of
-        // the driver, which reads the flags first; without it a guest on another core reads a buffer that is not filled yet.
+        // (A) Release: the frame's bytes are in guest memory before the descriptor says so. Its partner is the driver, which looks at
+        // the descriptor's flags before it touches the buffer (nhi.c, ring_work and tb_ring_poll); without it a guest on another core
+        // could read a buffer that is not filled yet.
         slice.store(value.to_le(), 0, Ordering::Release).map_err(|_| fault)
     }
 }

@@ -201,8 +201,10 @@ fn watch(
             running |= !ended;
             if ended && !rc(machine.number) {
                 let number = machine.number;
+                let said = read(&folder.join(format!("qemu.{number}")));
+                let said = said.lines().last().map_or_else(String::new, |line| format!(" (QEMU says: {line})"));
                 failures.push(format!(
-                    "guest {number} ended before its script did: see console.{number} and qemu.{number}"
+                    "guest {number} ended before its script did{said}: see console.{number} and qemu.{number}"
                 ));
             }
         }
