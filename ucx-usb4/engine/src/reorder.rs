@@ -154,3 +154,77 @@ impl<R> Reorder<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{ConnId, Content};
+
+    const WINDOW: u64 = 64;
+
+    fn delivery(psn: u64) -> Delivery<u64> {
+        let content = Content::Am { id: 0, first: true, last: true };
+        Delivery { conn: ConnId::new(0, 0), content, data_offset: 0, data_len: 0, frame: psn }
+    }
+
+    proptest! {
+        /// Against a plain set of what has arrived: frames come in any order, some again, some too far ahead, some to be held and some not.
+        #[test]
+        fn it_is_a_set_that_yields_in_order(arrivals in prop::collection::vec((0u64..200, any::<bool>()), 0..400), first in 0u64..1 << 40) {
+            let mut reorder = Reorder::new(first);
+            let mut known = BTreeSet::new();
+            let mut held = BTreeSet::new();
+            let mut delivered = Vec::new();
+            for (offset, hold) in arrivals {
+                // Near the present, or nothing would ever get through.
+                let psn = reorder.next().saturating_sub(20).max(first) + offset % 100;
+                let edge = reorder.next() + WINDOW;
+                let arrival = reorder.classify(psn, edge);
+                let expected = if known.contains(&psn) || psn < reorder.next() {
+                    Arrival::Duplicate
+                } else if psn >= edge {
+                    Arrival::Beyond
+                } else if psn == reorder.next() {
+                    Arrival::InOrder
+                } else {
+                    Arrival::Early
+                };
+                prop_assert_eq!(arrival, expected);
+                match arrival {
+                    Arrival::InOrder => {
+                        reorder.advance();
+                        known.insert(psn);
+                    }
+                    Arrival::Early if hold => {
+                        reorder.hold(psn, delivery(psn));
+                        known.insert(psn);
+                        held.insert(psn);
+                    }
+                    Arrival::Early => {
+                        reorder.done(psn);
+                        known.insert(psn);
+                    }
+                    Arrival::Duplicate | Arrival::Beyond => {}
+                }
+                let next = (first..).find(|psn| !known.contains(psn)).expect("it ends");
+                let sack = reorder.sack(reorder.next());
+                for psn in reorder.next()..reorder.next() + WINDOW {
+                    prop_assert_eq!(sack.contains((psn - reorder.next()) as usize), known.contains(&psn));
+                }
+                while let Some(ready) = reorder.take_ready() {
+                    delivered.push(ready.frame);
+                }
+                prop_assert_eq!(reorder.next(), next);
+                prop_assert_eq!(reorder.has_gap(), known.range(next..).next().is_some());
+                prop_assert!(reorder.depth() as u64 <= WINDOW);
+            }
+            let expected: Vec<u64> = held.iter().copied().filter(|&psn| psn < reorder.next()).collect();
+            prop_assert_eq!(delivered, expected, "held frames come out in order, once");
+            prop_assert_eq!(reorder.drain().count(), held.range(reorder.next()..).count());
+        }
+    }
+}

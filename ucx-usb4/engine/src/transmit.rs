@@ -192,3 +192,97 @@ impl<T: Copy> TxWindow<T> {
         self.frames.capacity() * size_of::<Sent<T>>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use usb4_wire::{Flags, Kind};
+
+    use super::*;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Send,
+        Grant(u64),
+        Acknowledge(usize),
+        Arrive(usize),
+        Lose(usize),
+        Resend,
+        LoseFirst,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Send),
+            1 => (0u64..40).prop_map(Step::Grant),
+            1 => (0usize..5).prop_map(Step::Acknowledge),
+            2 => (0usize..40).prop_map(Step::Arrive),
+            2 => (0usize..40).prop_map(Step::Lose),
+            2 => Just(Step::Resend),
+            1 => Just(Step::LoseFirst),
+        ]
+    }
+
+    proptest! {
+        /// Against a plain list of fates: numbers, room, and the count of lost frames always agree.
+        #[test]
+        fn it_is_a_list_of_fates(first: u32, steps in prop::collection::vec(step(), 0..300)) {
+            let mut window = TxWindow::new(Psn(first));
+            let mut fates: Vec<Fate> = Vec::new();
+            let (mut una, mut limit) = (EPOCH + u64::from(first), EPOCH + u64::from(first));
+            let form = Form::new(Kind::Am, Flags::empty(), 0).expect("valid");
+            for step in steps {
+                match step {
+                    Step::Send if window.room(32) > 0 => {
+                        let psn = window.next();
+                        let fate = Fate::InFlight;
+                        window.push(Sent { frame: psn, form, word: 0, fate, rail: 0, attempts: 1, rail_seq: 0, sent_at_ns: 0 });
+                        fates.push(fate);
+                    }
+                    Step::Send => prop_assert!(fates.len() == 32 || una + fates.len() as u64 == limit),
+                    Step::Grant(more) => {
+                        prop_assert_eq!(window.raise_limit(una + more), una + more > limit);
+                        limit = limit.max(una + more);
+                    }
+                    Step::Acknowledge(count) => {
+                        for _ in 0..count.min(fates.len()) {
+                            prop_assert_eq!(window.pop().map(|sent| sent.frame), Some(una));
+                            fates.remove(0);
+                            una += 1;
+                        }
+                        limit = limit.max(una);
+                        window.raise_limit(una);
+                    }
+                    Step::Arrive(offset) => {
+                        let news = fates.get(offset).is_some_and(|&fate| fate != Fate::Arrived);
+                        prop_assert_eq!(window.arrived(una + offset as u64).is_some(), news);
+                        if news { fates[offset] = Fate::Arrived; }
+                    }
+                    Step::Lose(offset) => {
+                        let psn = una + offset as u64;
+                        let hit = fates.get(offset) == Some(&Fate::InFlight);
+                        prop_assert_eq!(window.mark_lost(|sent| sent.frame == psn), u32::from(hit));
+                        if hit { fates[offset] = Fate::Lost; }
+                    }
+                    Step::Resend => {
+                        let lost = fates.iter().position(|&fate| fate == Fate::Lost);
+                        prop_assert_eq!(window.first_lost().map(|(psn, _)| psn), lost.map(|offset| una + offset as u64));
+                        if let Some(offset) = lost {
+                            window.resent(una + offset as u64, 0, 0, 0);
+                            fates[offset] = Fate::InFlight;
+                        }
+                    }
+                    Step::LoseFirst => {
+                        prop_assert_eq!(window.mark_first_lost().is_some(), !fates.is_empty());
+                        if let Some(first) = fates.first_mut() { *first = Fate::Lost; }
+                    }
+                }
+                let lost = fates.iter().filter(|&&fate| fate == Fate::Lost).count();
+                prop_assert_eq!((window.una(), window.len(), window.lost()), (una, fates.len(), lost as u32));
+                prop_assert!(window.iter().map(|sent| sent.fate).eq(fates.iter().copied()));
+                prop_assert_eq!(window.next(), una + fates.len() as u64);
+            }
+            prop_assert_eq!(window.drain().count(), fates.len());
+        }
+    }
+}
