@@ -278,6 +278,11 @@ impl<T: Copy, R: Copy> Engine<T, R> {
         self.shared.events.pop_front()
     }
 
+    /// Whether [`Engine::poll_event`] has something to tell.
+    pub fn has_events(&self) -> bool {
+        !self.shared.events.is_empty()
+    }
+
     /// When [`Engine::handle_timeout`] or [`Engine::poll_transmit`] must be called at the latest; `None`: not before something arrives. Ask after
     /// draining all other `poll_*`.
     pub fn poll_timeout(&mut self) -> Option<u64> {

@@ -148,7 +148,8 @@ pub(crate) unsafe extern "C" fn ep_check(handle: uct_ep_h, flags: c_uint, comp: 
     }
     // SAFETY: UCX passes endpoints that `ep_create` returned and that it has not destroyed.
     let ep = unsafe { Ep::from_handle(handle) };
-    if ep.failure().is_none() {
+    // A peer that has closed is found out by the wish to send, a silent one by its missing answer.
+    if ep.failure().is_none() && ep.can_send() {
         ep.iface().port().request_ack(ep.conn);
     }
     UCS_OK

@@ -122,7 +122,7 @@ fn goals(iface: &Iface, conns: impl IntoIterator<Item = ConnId>) -> Vec<Goal> {
     let mut port = iface.port();
     let mut goals = Vec::new();
     for conn in conns {
-        let goal = Goal { conn, mark: port.sent_mark(conn), operation: iface.operations().last_number() };
+        let goal = Goal { conn, mark: port.flush_mark(conn), operation: iface.operations().last_number() };
         if !goal.is_reached(&port, iface) {
             port.request_ack(conn);
             goals.push(goal);

@@ -38,6 +38,8 @@ pub(crate) unsafe extern "C" fn put_short(
     // SAFETY: UCX passes endpoints that `ep_create` returned and that it has not destroyed.
     let ep = unsafe { Ep::from_handle(ep) };
     if length == 0 {
+        // Nothing to move, but a peer that is gone is noticed.
+        ep.can_send();
         return ep.failure().unwrap_or(UCS_OK);
     }
     let mut port = match ep.sender() {

@@ -113,6 +113,8 @@ pub struct Port {
     /// The engine may hold deliveries that an earlier arrival unblocked.
     draining: bool,
     regions: Regions,
+    /// By connection slot: the number after its last frame of remote memory access that nobody else waits for.
+    rma_marks: Vec<Option<(ConnId, u64)>>,
 }
 
 /// Secret and new for every port: whoever knew it could forge the port's frames.
@@ -162,7 +164,7 @@ impl Port {
         config.window_max = options.window.min(u16::try_from(limits.receive_frames / 2).unwrap_or(u16::MAX));
         config.timeouts = options.timeouts.clone();
         let now_ns = channel.now_ns();
-        let delayed = channel.rails().iter().any(|rail| rail.latency_ns > 0 || rail.rate_bits_per_s.is_some());
+        let delayed = channel.rails().iter().any(|rail| rail.is_timed);
         Ok(Self {
             channel,
             engine: Engine::new(config),
@@ -174,6 +176,7 @@ impl Port {
             active: false,
             draining: false,
             regions,
+            rma_marks: Vec::new(),
         })
     }
 
@@ -223,17 +226,20 @@ impl Port {
         self.engine.detach(self.now_ns, conn);
     }
 
-    /// Frames sent on the connection so far: a flush is done when that many are acknowledged.
+    /// What has to be acknowledged before a flush of the connection is done: the remote memory access that was sent so far. Messages
+    /// are complete when they are sent; they arrive, also after their endpoint is gone, or the connection fails.
     #[must_use]
-    pub fn sent_mark(&self, conn: ConnId) -> u64 {
-        self.engine.sent_mark(conn)
+    pub fn flush_mark(&self, conn: ConnId) -> u64 {
+        match self.rma_marks.get(usize::from(conn.slot())) {
+            Some(&Some((marked, mark))) if marked == conn => mark,
+            _ => 0,
+        }
     }
 
-    /// Whether the peer has everything up to the mark. Not before the handshake is over: who flushes a new connection wants to
-    /// know that it can be used.
+    /// Whether the peer has everything up to the mark.
     #[must_use]
     pub fn is_acknowledged(&self, conn: ConnId, mark: u64) -> bool {
-        self.engine.acked_mark(conn) >= mark && self.engine.info(conn).is_none_or(|info| info.state != "connecting")
+        self.engine.acked_mark(conn) >= mark
     }
 
     /// Asks the peer for an acknowledgement now.
@@ -258,7 +264,10 @@ impl Port {
     /// Prepares to sleep until something happens, or `retry_ns` from now. False: something is there already.
     pub fn arm(&mut self, retry_ns: Option<u64>) -> bool {
         self.look_at_clock();
-        if self.draining || self.service_now() {
+        // What only a timer would send now goes out at once: a sleeper is woken for nothing less than news.
+        self.engine.acknowledge_all();
+        self.service_now();
+        if self.draining || self.active || self.engine.has_events() {
             return false;
         }
         let retry = retry_ns.map(|ns| self.now_ns + ns);

@@ -37,6 +37,7 @@ impl Port {
     /// Begins a round of [`poll_arrival`](Self::poll_arrival) and [`service`](Self::service).
     #[inline]
     pub fn begin(&mut self) {
+        self.channel.disarm();
         // A simulated cable without delay needs no time to say what is there: a clock would be the dearest part of an idle round.
         if self.delayed {
             self.look_at_clock();
@@ -126,14 +127,13 @@ impl Port {
             }
         }
         self.look_at_clock();
-        self.service_now() || active
+        self.service_now();
+        true
     }
 
     /// The same, at the time that the clock showed last.
-    pub(super) fn service_now(&mut self) -> bool {
-        let mut changed = false;
+    pub(super) fn service_now(&mut self) {
         while let Some(event) = self.channel.poll_event(self.now_ns) {
-            changed = true;
             match event {
                 LinkEvent::RailDown(rail) => self.engine.handle_rail_down(self.now_ns, rail),
                 LinkEvent::RailUp(rail) => self.engine.handle_rail_up(self.now_ns, rail),
@@ -144,17 +144,13 @@ impl Port {
                 }
             }
         }
-        if self.engine.poll_timeout().is_some_and(|deadline| deadline <= self.now_ns) {
-            self.engine.handle_timeout(self.now_ns);
-            changed = true;
-        }
         self.push_operations();
+        // Deals with deadlines that have passed, too.
         self.transmit();
         self.recycle();
         while let Some(frame) = self.engine.poll_held_release() {
             self.channel.release(frame);
         }
-        changed
     }
 
     /// The next event, after [`service`](Self::service) said that there may be one.

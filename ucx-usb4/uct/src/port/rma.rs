@@ -88,10 +88,7 @@ impl Port {
     /// # Panics
     /// If they are more than a frame holds.
     pub fn send_put(&mut self, conn: ConnId, frame: TxFrame, length: usize) {
-        let message = Message::put(Put::LEN + length).expect("a frame's payload");
-        if let Some(transmit) = self.engine.commit(self.now_ns, conn, message, frame, rails!(self)) {
-            self.submit(&transmit);
-        }
+        self.send_rma(conn, Message::put(Put::LEN + length).expect("a frame's payload"), frame);
     }
 
     /// Sends an atomic operation whose end nobody waits for.
@@ -103,10 +100,20 @@ impl Port {
         let Atomic { remote_addr, key, code, width, operand, compare, .. } = *atomic;
         let request = AtomicRequest { key, remote_addr, operand, compare, op: 0, code, width };
         self.fill(frame).put_bytes(&request.emit());
-        if let Some(transmit) = self.engine.commit(self.now_ns, conn, Message::atomic(), frame, rails!(self)) {
+        self.send_rma(conn, Message::atomic(), frame);
+        Ok(())
+    }
+
+    /// Sends a frame that only a flush waits for.
+    fn send_rma(&mut self, conn: ConnId, message: Message, frame: TxFrame) {
+        if let Some(transmit) = self.engine.commit(self.now_ns, conn, message, frame, rails!(self)) {
             self.submit(&transmit);
         }
-        Ok(())
+        let slot = usize::from(conn.slot());
+        if self.rma_marks.len() <= slot {
+            self.rma_marks.resize(slot + 1, None);
+        }
+        self.rma_marks[slot] = Some((conn, self.engine.sent_mark(conn)));
     }
 
     /// Sends frames of operations and answers, as far as windows, rails and the pool have room. Returns whether any was sent.
