@@ -74,6 +74,14 @@ impl Ep {
         iface.port().can_send(self.conn, Port::frames_for(iface.seg_size()))
     }
 
+    /// Finds out whether the peer is there: the wish to send shows one that has closed, a missing answer one that is silent. What
+    /// is found out comes as a failure of the endpoint.
+    pub(crate) fn ask_for_life(&self) {
+        if self.failure().is_none() && self.can_send() {
+            self.iface().port().request_ack(self.conn);
+        }
+    }
+
     /// Why it can no longer send, if so.
     pub(crate) fn failure(&self) -> Option<ucs_status_t> {
         self.failed.get()
@@ -148,10 +156,7 @@ pub(crate) unsafe extern "C" fn ep_check(handle: uct_ep_h, flags: c_uint, comp: 
     }
     // SAFETY: UCX passes endpoints that `ep_create` returned and that it has not destroyed.
     let ep = unsafe { Ep::from_handle(handle) };
-    // A peer that has closed is found out by the wish to send, a silent one by its missing answer.
-    if ep.failure().is_none() && ep.can_send() {
-        ep.iface().port().request_ack(ep.conn);
-    }
+    ep.ask_for_life();
     UCS_OK
 }
 

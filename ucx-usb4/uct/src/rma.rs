@@ -39,7 +39,7 @@ pub(crate) unsafe extern "C" fn put_short(
     let ep = unsafe { Ep::from_handle(ep) };
     if length == 0 {
         // Nothing to move, but a peer that is gone is noticed.
-        ep.can_send();
+        ep.ask_for_life();
         return ep.failure().unwrap_or(UCS_OK);
     }
     let mut port = match ep.sender() {

@@ -38,7 +38,11 @@ impl Port {
     #[inline]
     pub fn reserve(&mut self, conn: ConnId, frames: usize) -> Result<TxFrame, Refused> {
         self.look_at_clock();
-        self.engine.admit(conn, frames, rails!(self))?;
+        if let Err(refused) = self.engine.admit(conn, frames, rails!(self)) {
+            // The failure that this found out is told by the next round of progress.
+            self.active |= self.engine.has_events();
+            return Err(refused);
+        }
         for _ in 1..frames {
             let Some(frame) = self.channel.alloc() else { return Err(self.give_back()) };
             self.reserved.push(frame);
