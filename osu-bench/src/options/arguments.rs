@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, value_parser};
 use crate::bench::Sync;
 
 /// Every option that some benchmark takes.
-pub(crate) const ALL_LETTERS: &str = "mixWMtbpRwscufTz";
+pub(crate) const ALL_LETTERS: &str = "mixWMtbpRwscufdTz";
 
 /// The arguments that stand for `letters`, and those that every benchmark takes.
 pub(crate) fn arguments(letters: &str) -> Vec<Arg> {
@@ -62,6 +62,9 @@ pub(crate) fn arguments(letters: &str) -> Vec<Arg> {
                 'f' => arg("full")
                     .action(ArgAction::SetTrue)
                     .help("Also the fastest and the slowest rank's average, and the iterations"),
+                'd' => arg("accelerator")
+                    .value_name("TYPE")
+                    .help("Accelerator whose memory holds the buffers; osu-bench measures host memory: host [default: host]"),
                 'T' => arg("type")
                     .value_name("TYPE")
                     .value_parser(PossibleValuesParser::new(["all", "mpi_char", "mpi_int", "mpi_float"]))

@@ -137,6 +137,12 @@ pub(crate) enum OptionsError {
     /// -t does not parse.
     #[error("-t {0}: expected a number, or SEND:RECV with 1 to 128 threads each for latency_mt, for example -t 2:4")]
     Threads(String),
+    /// -d names device memory.
+    #[error(
+        "-d {0}: osu-bench measures host memory; for buffers on a device, run the C OSU benchmarks that are built for it \
+         (osu-bench osu puts them beside ours)"
+    )]
+    Accelerator(String),
     /// -z does not parse.
     #[error("-z{0}: expected percentiles from 1 to 99 with commas, five at most, for example -z50,90,99")]
     Percentiles(String),
@@ -242,6 +248,9 @@ pub(crate) fn read(matches: &ArgMatches, letters: &str, defaults: Defaults) -> R
             element: element.mpi_name(),
             needed: element.size_bytes(),
         });
+    }
+    if let Some(device) = text("accelerator").filter(|device| *device != "host") {
+        return Err(OptionsError::Accelerator(device.clone()));
     }
     let validate = flag("validation") && letters.contains('c');
     let (test_calls, threads) = test_calls_and_threads(text("num-test-calls"))?;

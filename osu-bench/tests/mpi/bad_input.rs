@@ -50,6 +50,8 @@ fn options_that_a_benchmark_does_not_take_are_refused() {
     assert_eq!(code, Some(2));
     let (line, _) = refusal(2, &["latency", "-i", "0"]);
     assert!(line.contains("-i") || line.contains("--iterations"), "{line}");
+    let (line, code) = refusal(2, &["latency", "-d", "cuda"]);
+    assert!(line.contains("measures host memory") && code == Some(2), "{line}");
     let (line, _) = refusal(2, &["put_bibw", "-s", "flush"]);
     assert!(line.contains("-s pscw or -s fence"), "{line}");
 }

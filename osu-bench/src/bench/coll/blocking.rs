@@ -7,7 +7,7 @@ use crate::mpi_raw::Element;
 use crate::report::{Cell, Column, Table};
 
 /// Options of a blocking collective that carries data.
-pub(super) const OPTIONS: &str = "mixMcufTz";
+pub(super) const OPTIONS: &str = "mixMcufdTz";
 /// Options of one that carries none.
 pub(super) const DATALESS_OPTIONS: &str = "ixfz";
 /// What its number means.

@@ -10,7 +10,7 @@ use crate::mpi_raw::Request;
 use crate::report::{Cell, Column, Table};
 
 /// Options of a non-blocking collective that carries data.
-pub(super) const OPTIONS: &str = "mixMtcufTz";
+pub(super) const OPTIONS: &str = "mixMtcufdTz";
 /// Options of one that carries none.
 pub(super) const DATALESS_OPTIONS: &str = "ixtfz";
 /// What its numbers mean.

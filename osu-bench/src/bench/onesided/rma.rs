@@ -10,11 +10,11 @@ use crate::options::{Counts, Defaults, Sizes};
 use crate::report::{Cell, Column, Table};
 
 /// Options of all one-sided latencies.
-pub(super) const LATENCY_OPTIONS: &str = "mixwscuTz";
+pub(super) const LATENCY_OPTIONS: &str = "mixwscudTz";
 /// Options of one-sided bandwidths.
-pub(super) const BANDWIDTH_OPTIONS: &str = "mixWwscuTz";
+pub(super) const BANDWIDTH_OPTIONS: &str = "mixWwscudTz";
 /// Options of accesses to a single element.
-pub(super) const ATOMIC_OPTIONS: &str = "ixwscuz";
+pub(super) const ATOMIC_OPTIONS: &str = "ixwscudz";
 
 /// Defaults of latencies.
 pub(super) const LATENCY_DEFAULTS: Defaults =

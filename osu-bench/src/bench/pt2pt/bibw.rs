@@ -11,7 +11,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     about: "Bandwidth of both directions together, two ranks, windows of MPI_Isend and MPI_Irecv",
     meaning: "In an iteration both ranks post a window of 64 receives (-W), then 64 sends, and wait for all. Rank 0 measures from before \
               its first MPI_Irecv until all its requests are complete. MB/s are millions of bytes per second, both directions added.",
-    options: "mixWbcuTz",
+    options: "mixWbcudTz",
     defaults: BANDWIDTH_DEFAULTS,
     ranks: Ranks::Two,
     run: Run::Alone(run),

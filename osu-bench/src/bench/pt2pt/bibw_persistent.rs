@@ -10,7 +10,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     title: "OSU MPI Persistent Bi-Directional Bandwidth Test",
     about: "Bandwidth of both directions together with windows of persistent requests",
     meaning: "As bibw, with MPI_Startall and MPI_Waitall over windows of requests that are made once for each size.",
-    options: "mixWbcuTz",
+    options: "mixWbcudTz",
     defaults: BANDWIDTH_DEFAULTS,
     ranks: Ranks::Two,
     run: Run::Alone(run),

@@ -12,7 +12,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     meaning: "An iteration is a window of 64 messages (-W) from rank 0 and an answer of four bytes when rank 1 has them all. Rank 0 \
               measures from before the first MPI_Isend until it has the answer. MB/s are millions of bytes per second: all bytes of \
               the timed iterations over the sum of their times.",
-    options: "mixWbcuTz",
+    options: "mixWbcudTz",
     defaults: BANDWIDTH_DEFAULTS,
     ranks: Ranks::Two,
     run: Run::Alone(|context| windows(context, &Shape::one_pair(Figure::Bandwidth, context.options.window, false))),

@@ -10,7 +10,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     title: "OSU MPI Persistent Bandwidth Test",
     about: "Bandwidth from rank 0 to rank 1 with windows of persistent requests",
     meaning: "As bw, with MPI_Startall and MPI_Waitall over a window of requests that are made once for each size.",
-    options: "mixWbcuTz",
+    options: "mixWbcudTz",
     defaults: BANDWIDTH_DEFAULTS,
     ranks: Ranks::Two,
     run: Run::Alone(run),

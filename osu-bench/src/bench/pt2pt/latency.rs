@@ -10,7 +10,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     about: "Ping-pong between two ranks with MPI_Send and MPI_Recv",
     meaning: "Half of a round trip, measured by rank 0 from before its MPI_Send until its MPI_Recv has the answer of the same size; the \
               mean of the timed iterations.",
-    options: "mixcuTz",
+    options: "mixcudTz",
     defaults: LATENCY_DEFAULTS,
     ranks: Ranks::Two,
     run: Run::Alone(|context| ping_pong(context, &Shape::one_pair(Figure::HalfRoundTrip, 1, true))),

@@ -15,7 +15,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     about: "Ping-pong between two ranks with several threads at once (MPI_THREAD_MULTIPLE)",
     meaning: "The threads of rank 0 (one, or SEND of -t SEND:RECV) share the round trips, those of rank 1 (two, or RECV) answer whatever \
               message they get. Half of a round trip, measured by the threads of rank 0; the mean over the timed iterations of all of them.",
-    options: "mixtcuTz",
+    options: "mixtcudTz",
     defaults: LATENCY_DEFAULTS,
     ranks: Ranks::Two,
     run: Run::Threads(run),

@@ -10,7 +10,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     about: "Ping-pong between two ranks with persistent requests (MPI_Send_init, MPI_Recv_init)",
     meaning: "Half of a round trip, measured by rank 0 from before MPI_Start of its send until MPI_Wait has the answer; the requests are \
               made once for each size. The mean of the timed iterations.",
-    options: "mixcuTz",
+    options: "mixcudTz",
     defaults: LATENCY_DEFAULTS,
     ranks: Ranks::Two,
     run: Run::Alone(run),

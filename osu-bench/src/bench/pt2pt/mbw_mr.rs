@@ -11,7 +11,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     about: "Bandwidth and message rate of several pairs at once: rank i sends to rank i + n/2",
     meaning: "Each pair does what bw does. MB/s and Messages/s are those of all pairs together: all bytes (messages) of the timed \
               iterations over the mean of the senders' times. -p takes fewer pairs than half of the ranks, -R 0 leaves the rate out.",
-    options: "mixWpRbcuTz",
+    options: "mixWpRbcudTz",
     defaults: BANDWIDTH_DEFAULTS,
     ranks: Ranks::Even,
     run: Run::Alone(run),

@@ -9,7 +9,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     title: "OSU MPI Multi Latency Test",
     about: "Ping-pong of several pairs at once: rank i with rank i + n/2",
     meaning: "Half of a round trip, as in latency, while all pairs do the same; the mean over the timed iterations and all ranks.",
-    options: "mixcuTz",
+    options: "mixcudTz",
     defaults: LATENCY_DEFAULTS,
     ranks: Ranks::Even,
     run: Run::Alone(|context| {
