@@ -55,12 +55,16 @@ services() {
     done
 }
 
-# tbnet_up INTERFACE ADDRESS: waits for the interface of thunderbolt-net and gives it the address.
+# tbnet_up INTERFACE ADDRESS: waits until the interface of thunderbolt-net has the address and a carrier. It tries anew each time,
+# since a link that trains takes the interface away and brings another of the same name.
 tbnet_up() {
-    wait_for 60 test -e "/sys/class/net/$1" || fail "$1 did not appear"
-    busybox ip addr add "$2/24" dev "$1" 2>/dev/null
-    busybox ip link set "$1" up
-    wait_for 30 busybox grep -q 1 "/sys/class/net/$1/carrier" || fail "$1 has no carrier"
+    _tbnet_interface=$1 _tbnet_address=$2
+    wait_for 60 _tbnet_ready || fail "$1 did not come up: $(busybox ip addr show dev "$1" 2>&1)"
+}
+_tbnet_ready() {
+    [ -e "/sys/class/net/$_tbnet_interface" ] || return 1
+    busybox ip addr add "$_tbnet_address/24" dev "$_tbnet_interface" 2>/dev/null
+    busybox ip link set "$_tbnet_interface" up && busybox grep -q 1 "/sys/class/net/$_tbnet_interface/carrier"
 }
 
 # ssh_up: root of every guest may log in to every other, as mpirun needs it (Debian image only).
