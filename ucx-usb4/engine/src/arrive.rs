@@ -119,6 +119,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
                 let data_len = form.payload_len() - data_offset;
                 let delivery = Delivery { conn: self.id, content, data_offset, data_len, frame };
                 if wait {
+                    self.stats.reordered += 1;
                     self.rx.hold(psn, delivery);
                     Verdict::Held
                 } else {

@@ -27,6 +27,8 @@ pub struct Stats {
     pub beyond_window: u64,
     /// Damaged or senseless frames.
     pub invalid: u64,
+    /// Frames that waited for an earlier one.
+    pub reordered: u64,
     /// Deepest that the reorder buffer has been, in frames.
     pub reorder_depth_max: u32,
     /// Times that a sender found the window used up.
@@ -62,6 +64,7 @@ impl Stats {
             duplicates: self.duplicates + other.duplicates,
             beyond_window: self.beyond_window + other.beyond_window,
             invalid: self.invalid + other.invalid,
+            reordered: self.reordered + other.reordered,
             reorder_depth_max: self.reorder_depth_max.max(other.reorder_depth_max),
             credit_stalls: self.credit_stalls + other.credit_stalls,
             rail_stalls: self.rail_stalls + other.rail_stalls,

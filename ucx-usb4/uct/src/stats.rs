@@ -46,7 +46,7 @@ fn describe(port: &Port) -> serde_json::Value {
         "messages_sent": total.frames_sent, "payload_bytes_sent": total.bytes_sent,
         "messages_received": total.frames_received, "payload_bytes_received": total.bytes_received,
         "retransmits": total.retransmitted, "timeouts": total.timeouts, "duplicates": total.duplicates,
-        "acks_sent": total.acks_sent, "reorder_depth_max": total.reorder_depth_max,
+        "acks_sent": total.acks_sent, "reordered": total.reordered, "reorder_depth_max": total.reorder_depth_max,
         "credit_stalls": total.credit_stalls, "rail_stalls": total.rail_stalls,
         "wakeups_sent": counters.wakeups_sent, "sleeps": counters.sleeps,
         "rails": rails,

@@ -8,6 +8,7 @@ pub mod address;
 mod atomics;
 mod close;
 mod filler;
+mod publish;
 mod receive;
 mod rma;
 mod send;
@@ -115,6 +116,10 @@ pub struct Port {
     regions: Regions,
     /// By connection slot: the number after its last frame of remote memory access that nobody else waits for.
     rma_marks: Vec<Option<(ConnId, u64)>>,
+    /// When observers are shown the next state.
+    publish_at_ns: u64,
+    /// Slots that may be shown now.
+    published: usize,
 }
 
 /// Secret and new for every port: whoever knew it could forge the port's frames.
@@ -177,6 +182,8 @@ impl Port {
             draining: false,
             regions,
             rma_marks: Vec::new(),
+            publish_at_ns: now_ns,
+            published: 0,
         })
     }
 

@@ -133,6 +133,7 @@ impl Port {
 
     /// The same, at the time that the clock showed last.
     pub(super) fn service_now(&mut self) {
+        self.publish_if_due();
         while let Some(event) = self.channel.poll_event(self.now_ns) {
             match event {
                 LinkEvent::RailDown(rail) => self.engine.handle_rail_down(self.now_ns, rail),
