@@ -21,7 +21,7 @@ const USB4: [&str; 4] = ["thunderbolt", "thunderbolt_net", "thunderbolt_dma_test
 /// Builds the archive for `kernel` and writes it to `path`.
 pub(crate) fn write(tools: &Tools, kernel: &Kernel, path: &Path) -> Result<()> {
     let mut archive = Archive::default();
-    for folder in ["bin", "dev", "proc", "sys", "tmp", "job", "lower", "upper", "root", "m"] {
+    for folder in ["bin", "dev", "etc", "proc", "sys", "tmp", "job", "lower", "upper", "new", "m"] {
         archive.folder(folder);
     }
     archive.console();

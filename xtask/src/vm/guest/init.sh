@@ -16,12 +16,12 @@ if [ "$image" = debian ]; then
     for module in virtio_blk crc32c_generic erofs overlay; do load $module; done
     $B mount -t erofs -o ro /dev/vda /lower || echo "the Debian root cannot be mounted"
     $B mount -t tmpfs t /upper; $B mkdir /upper/up /upper/work
-    $B mount -t overlay -o lowerdir=/lower,upperdir=/upper/up,workdir=/upper/work o /root
-    $B mkdir -p /root/job /root/m /root/dev /root/proc /root/sys
-    $B cp /m/* /root/m/; $B cp /lib.sh /stage2.sh /root/; $B cp $B /root/bin/busybox
-    $B mount --move /dev /root/dev; $B mount --move /proc /root/proc; $B mount --move /sys /root/sys
-    $B mount -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=131072 job /root/job
-    exec $B switch_root /root /bin/busybox sh /stage2.sh
+    $B mount -t overlay -o lowerdir=/lower,upperdir=/upper/up,workdir=/upper/work o /new
+    $B mkdir -p /new/job /new/m /new/dev /new/proc /new/sys
+    $B cp /m/* /new/m/; $B cp /lib.sh /stage2.sh /new/; $B cp $B /new/bin/busybox
+    $B mount --move /dev /new/dev; $B mount --move /proc /new/proc; $B mount --move /sys /new/sys
+    $B mount -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=131072 job /new/job
+    exec $B switch_root /new /bin/busybox sh /stage2.sh
 fi
 $B --install -s /bin
 $B mount -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=131072 job /job

@@ -69,16 +69,16 @@ _tbnet_ready() {
 
 # ssh_up: root of every guest may log in to every other, as mpirun needs it (Debian image only).
 ssh_up() {
-    mkdir -p /root/.ssh /run/sshd && chmod 700 /root/.ssh
+    mkdir -p $HOME/.ssh /run/sshd && chmod 700 $HOME/.ssh
     ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key < /dev/null
     if [ "$h" = 0 ]; then
-        ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519 < /dev/null
-        cp /root/.ssh/id_ed25519 /job/id.tmp && mv /job/id.tmp /job/id
-        cp /root/.ssh/id_ed25519.pub /job/key.tmp && mv /job/key.tmp /job/key
+        ssh-keygen -q -t ed25519 -N '' -f $HOME/.ssh/id_ed25519 < /dev/null
+        cp $HOME/.ssh/id_ed25519 /job/id.tmp && mv /job/id.tmp /job/id
+        cp $HOME/.ssh/id_ed25519.pub /job/key.tmp && mv /job/key.tmp /job/key
     fi
     wait_for 60 test -e /job/key || fail "node0 made no key for ssh"
-    cp /job/key /root/.ssh/authorized_keys; cp /job/id /root/.ssh/id_ed25519
-    chmod 600 /root/.ssh/*
+    cp /job/key $HOME/.ssh/authorized_keys; cp /job/id $HOME/.ssh/id_ed25519
+    chmod 600 $HOME/.ssh/*
     /usr/sbin/sshd || fail "sshd does not start"
     barrier sshd
 }
