@@ -1,7 +1,7 @@
 //! Frames that arrive on a connection.
 
 use usb4_wire::control::{Refusal, Sack};
-use usb4_wire::{Flags, Header, Kind, extension};
+use usb4_wire::{Flags, Header, Kind, RailId, extension};
 
 use crate::ack::Urgency;
 use crate::connection::{Connection, Phase};
@@ -34,6 +34,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         &mut self,
         cx: &mut Shared<T, R>,
         now_ns: u64,
+        rail: RailId,
         header: &Header,
         private: &[u8],
         frame: R,
@@ -53,7 +54,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
                 return Reply::Verdict(Verdict::Drop(frame));
             }
         }
-        self.last_heard_ns = now_ns;
+        (self.last_heard_ns, self.heard_on) = (now_ns, rail);
         self.handle_acknowledgement(cx, now_ns, header.ack, header.window);
         if kind.is_sequenced() {
             return Reply::Verdict(self.arrive_sequenced(cx, now_ns, header, private, frame));
@@ -132,6 +133,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         if form.flags().contains(Flags::ACK_REQUEST) {
             self.ack.want(psn + 1, self.rx.next());
         }
+        self.ack_turn = 0;
         if arrival == Arrival::InOrder {
             self.rx.advance();
             if self.rx.has_ready() {
@@ -190,7 +192,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// The next acknowledgement takes another rail than the last one.
     fn turn_acks(&mut self) {
-        self.ack_turn = Some(self.ack_turn.map_or(0, |turn| turn.wrapping_add(1)));
+        self.ack_turn = self.ack_turn.wrapping_add(1);
     }
 
     fn note_early(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {

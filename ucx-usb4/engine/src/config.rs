@@ -19,7 +19,8 @@ pub struct Config {
     pub window_max: u16,
     /// Frames that every connection may always have under way to this channel, however busy the others are.
     pub window_min: u16,
-    /// Frames that the channel can receive and hold at once; all grants together never exceed it.
+    /// Frames that the channel can receive and hold at once; all grants together never exceed it. Half of them are set aside for
+    /// minimums, so `rx_pool_frames / 2 / window_min` connections always fit; more may be refused.
     pub rx_pool_frames: u32,
     /// Most connections at once, at most 65 535; a further peer is refused.
     pub connections_max: u32,

@@ -4,7 +4,7 @@
 //! [`crate::emit`], [`crate::close`], [`crate::operations`].
 
 use rand_core::RngCore;
-use usb4_wire::{Flags, Form, HOP_LIMIT, Header, Kind, Psn, RailSet, Token};
+use usb4_wire::{Flags, Form, HOP_LIMIT, Header, Kind, Psn, RailId, RailSet, Token};
 
 use crate::ack::AckState;
 use crate::credits::Grant;
@@ -80,8 +80,11 @@ pub(crate) struct Connection<T, R> {
     pub(crate) tx: TxWindow<T>,
     pub(crate) rx: Reorder<R>,
     pub(crate) ack: AckState,
-    /// The peer repeats itself: acknowledgements may be lost on their way, so they try the rails in turn.
-    pub(crate) ack_turn: Option<u32>,
+    /// The rail by which the last frame came: acknowledgements go back by it, since it works.
+    pub(crate) heard_on: RailId,
+    /// How often the peer has repeated itself since something new came: acknowledgements may be lost on their way back, so they try the rails
+    /// in turn.
+    pub(crate) ack_turn: u32,
     /// What the last header acknowledged.
     pub(crate) advertised: u64,
     pub(crate) grant: Grant,
@@ -148,7 +151,8 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             tx,
             rx: Reorder::new(0),
             ack: AckState::new(),
-            ack_turn: None,
+            heard_on: RailId::LOOPBACK,
+            ack_turn: 0,
             advertised: 0,
             grant,
             timers: Timers::new(),

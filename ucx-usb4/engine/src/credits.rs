@@ -1,8 +1,10 @@
 //! Credits: how many frames each peer may have under way to this channel.
 //!
-//! All grants together never exceed the channel's receive pool. Every connection has a fair minimum reserved. What it needs beyond that it
-//! borrows from the shared rest, by the dynamic threshold of switch buffers: it may hold as much as is still free, so one busy
-//! connection gets half of the rest, two get a third each, and a newcomer always finds some.
+//! All grants together never exceed the channel's receive pool. Half of it is set aside for minimums: every connection has a fair one reserved,
+//! and as many connections as that half can serve are never refused. What a connection needs beyond its minimum it borrows from the other
+//! half, by the dynamic threshold of switch buffers: it may hold as much as is still to be had, so one busy connection gets half of that, two
+//! get a third each, and a newcomer always finds some. A promise cannot be taken back, so a connection that falls silent keeps what it
+//! borrowed; that is why minimums must not depend on what others hold.
 
 /// The channel's receive pool.
 #[derive(Debug)]
@@ -19,6 +21,11 @@ impl Pool {
 
     fn free(&self) -> u32 {
         self.frames - self.reserved - self.borrowed
+    }
+
+    /// What may still be borrowed.
+    fn lendable(&self) -> u32 {
+        (self.frames / 2).saturating_sub(self.borrowed).min(self.free())
     }
 
     /// Frames granted at this moment, by this account.
@@ -96,7 +103,7 @@ impl Grant {
             self.target = (2 * self.target).min(self.max);
             self.raised_at = next;
         }
-        let threshold = pool.free().saturating_sub(borrowed) / 2;
+        let threshold = pool.lendable().saturating_sub(borrowed) / 2;
         let more = self.target.saturating_sub(outstanding);
         let own = self.min.saturating_sub(outstanding).min(more);
         let lent = (more - own).min(threshold);
@@ -130,6 +137,20 @@ mod tests {
         }
         assert!(late.edge() - before > 4, "the newcomer may borrow too");
         assert!(pool.granted() <= 64);
+    }
+
+    #[test]
+    fn half_of_the_pool_serves_newcomers_whatever_others_hold() {
+        let mut pool = Pool::new(256);
+        let mut grants = Vec::new();
+        for _ in 0..256 / 2 / 4 {
+            let mut grant = Grant::open(&mut pool, 4, 512, 0).expect("the minimums are set aside");
+            for next in 1..10_000 {
+                let next = next.min(grant.edge());
+                grant.extend(&mut pool, next);
+            }
+            grants.push(grant);
+        }
     }
 
     #[derive(Clone, Debug)]

@@ -100,7 +100,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             });
         }
         if self.ack.is_due() {
-            let among = self.ack_turn.map_or(u32::MAX, |turn| self.nth_usable(turn));
+            let among = self.rails_for_ack(rails);
             return self.control(cx, rails, among, |conn, cx| conn.ack_frame(cx));
         }
         if self.tx.lost() > 0 {
@@ -143,6 +143,15 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             header,
             body: Body::Control { payload, len },
         })
+    }
+
+    /// The rails to choose from for an acknowledgement. One that swallows everything looks idle and cheap, so cost alone is no guide.
+    fn rails_for_ack(&self, rails: &impl Rails) -> u32 {
+        if self.ack_turn > 1 {
+            return self.nth_usable(self.ack_turn);
+        }
+        let heard = self.rails.bit_of(self.heard_on);
+        if self.rails.cheapest_of(heard, CONTROL_MAX, rails).is_some() { heard } else { u32::MAX }
     }
 
     /// The bit of the rail whose turn it is at attempt `turn`.

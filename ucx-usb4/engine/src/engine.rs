@@ -230,7 +230,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
             && conn.peer.address == header.src
             && header.form.kind() as u8 > usb4_wire::Kind::Reset as u8
         {
-            match conn.arrive(&mut self.shared, now_ns, header, private, frame) {
+            match conn.arrive(&mut self.shared, now_ns, rail, header, private, frame) {
                 crate::arrive::Reply::Verdict(verdict) => {
                     if !self.shared.ended.is_empty() || !self.shared.confirmed.is_empty() {
                         self.bury();

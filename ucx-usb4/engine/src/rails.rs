@@ -86,6 +86,11 @@ impl RailTable {
         self.rails[usize::from(index)].id
     }
 
+    /// The index of a rail that is usable, as a bit; 0 for any other.
+    pub(crate) fn bit_of(&self, id: RailId) -> u32 {
+        self.rails.iter().position(|rail| rail.id == id).map_or(0, |index| 1 << index) & self.usable
+    }
+
     /// The usable indices, as bits.
     pub(crate) fn usable(&self) -> u32 {
         self.usable
@@ -140,6 +145,11 @@ impl RailTable {
             self.rails[index].probe = (0, 0);
             self.arrived(index as u8, seq);
         }
+    }
+
+    /// Those of the indices in `among` whose last probe was not answered, as bits.
+    pub(crate) fn silent(&self, among: u32) -> u32 {
+        bits(among).filter(|&index| self.rails[usize::from(index)].probe.0 != 0).fold(0, |set, index| set | 1 << index)
     }
 
     /// Whether a frame of the rail that has not arrived must be lost: a later one of the same rail has.

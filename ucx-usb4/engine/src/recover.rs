@@ -46,6 +46,11 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         if self.silence > 0 {
             self.stats.timeouts += 1;
             let heard = now_ns.saturating_sub(self.last_heard_ns) < wait_ns;
+            if heard {
+                // Other rails brought answers meanwhile, so what these carried is gone.
+                let silent = self.rails.silent(under_way);
+                self.stats.found_lost += u64::from(self.tx.mark_lost(|sent| silent & 1 << sent.rail != 0));
+            }
             let dropped = self.rails.unanswered(under_way, heard, now_ns);
             self.leave_rails(cx, dropped);
             if let Some(at_ns) = self.rails.readmission_ns() {
@@ -54,7 +59,9 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             self.tx.mark_first_lost();
         }
         self.silence += 1;
-        self.work.rail_probes |= under_way;
+        // One rail more, on which nothing is missing: its answer tells a dead rail from a sleeping peer.
+        let witness = self.rails.usable() & !under_way;
+        self.work.rail_probes |= under_way | if under_way == 0 { 0 } else { witness & witness.wrapping_neg() };
         self.work.probe |= under_way == 0;
         self.make_ready(cx);
         self.arm(cx, Timer::Loss, now_ns + wait_ns);

@@ -83,6 +83,8 @@ pub(crate) struct Packet {
     /// Destination node and process, which the routing words of the header say; flips there are taken to be caught by the relay.
     pub(crate) node: u32,
     pub(crate) process: usize,
+    /// The rail by which it came, as the node numbers it where it is.
+    pub(crate) rail: RailId,
 }
 
 /// One direction of a rail.
@@ -194,10 +196,6 @@ impl Network {
         rails.filter(|(_, rail)| rail.cable == cable).filter_map(|(index, _)| RailId::new(index as u8)).collect()
     }
 
-    pub(crate) fn nodes(&self) -> u32 {
-        self.rails.len() as u32
-    }
-
     pub(crate) fn plug(&mut self, cable: usize, plugged: bool) {
         self.plugged[cable] = plugged;
     }
@@ -245,7 +243,9 @@ impl Network {
         if rail == RailId::LOOPBACK {
             return vec![(now_ns, node, packet)];
         }
-        let NodeRail { cable, lane, .. } = self.rails[node as usize][rail.index()];
+        let NodeRail { cable, lane, neighbour } = self.rails[node as usize][rail.index()];
+        // The two directions of a rail are neighbours in the list.
+        let back = self.rails[neighbour as usize].iter().position(|rail| rail.lane == lane ^ 1);
         let lane = &mut self.lanes[lane];
         lane.frames += 1;
         let len = (HEADER_LEN + packet.payload.len()) as u64;
@@ -264,6 +264,7 @@ impl Network {
             return Vec::new();
         }
         let mut packet = packet;
+        packet.rail = back.and_then(|index| RailId::new(index as u8)).unwrap_or(RailId::LOOPBACK);
         if self.dice.hits(self.faults.flip) {
             flip(&mut packet, &mut self.dice);
         }

@@ -164,7 +164,7 @@ impl Plan {
                 peers: 1,
                 pause_ns: 0,
             },
-            rx_pool_frames: 1024,
+            rx_pool_frames: 4096,
             window_max: 512,
             tx_frames: 600,
             timeouts: Timeouts::default(),
@@ -196,7 +196,7 @@ impl Plan {
             faults: Faults::random(&mut dice),
             work: random_work(&mut dice, processes),
             // Every process may meet two incarnations of every other.
-            rx_pool_frames: [64, 256, 4096][dice.below(3) as usize].max(32 * processes as u32),
+            rx_pool_frames: [64, 256, 4096][dice.below(3) as usize].max(64 * processes as u32),
             window_max: [16, 64, 512][dice.below(3) as usize],
             tx_frames: [40, 200, 600][dice.below(3) as usize],
             restarts_are_told: dice.hits(0.5),

@@ -342,7 +342,7 @@ impl Process {
         }
         let node = transmit.dst.node.0;
         let process = (node * cx.plan.processes_per_node + u32::from(transmit.dst.channel.0) - 1) as usize;
-        let packet = Packet { header: transmit.header, payload, node, process };
+        let packet = Packet { header: transmit.header, payload, node, process, rail: RailId::LOOPBACK };
         let arrivals = cx.network.send(cx.now_ns, self.node(), transmit.rail, packet);
         cx.outgoing.extend(arrivals);
         Ok(())

@@ -287,23 +287,13 @@ impl<'a> World<'a> {
                 self.relay(node, packet);
                 Ok(())
             }
-            Event::Arrive { node, packet } => {
+            Event::Arrive { packet, .. } => {
                 let process = packet.process;
-                let rail = self.arrival_rail(node, &packet);
-                self.processes[process].receive(rail, packet);
+                self.processes[process].receive(packet.rail, packet);
                 self.step(process)
             }
             Event::Incident { index } => self.befall(self.plan.incidents[index].1),
         }
-    }
-
-    /// The rail by which a packet came: any that leads back.
-    fn arrival_rail(&self, node: u32, packet: &Packet) -> RailId {
-        let from = u32::from_le_bytes(packet.header[12..16].try_into().expect("four bytes"));
-        if from == node || from >= self.network.nodes() {
-            return RailId::LOOPBACK;
-        }
-        self.network.routes(node, from).iter().next().unwrap_or(RailId::LOOPBACK)
     }
 
     fn relay(&mut self, node: u32, mut packet: Packet) {
