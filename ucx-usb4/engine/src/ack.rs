@@ -37,6 +37,7 @@ impl AckState {
     }
 
     /// A frame was delivered in order; `next` is the first that has not been, `window` what the peer may have under way.
+    #[inline]
     pub(crate) fn in_order(&mut self, next: u64, window: u32) -> Urgency {
         self.unacknowledged += 1;
         if next >= self.wanted || self.unacknowledged >= (window / 4).clamp(1, FRAMES_MAX) {
@@ -76,11 +77,13 @@ impl AckState {
         self.due = true;
     }
 
+    #[inline]
     pub(crate) fn is_due(&self) -> bool {
         self.due
     }
 
     /// Whether anything has arrived that was not yet acknowledged.
+    #[inline]
     pub(crate) fn owes(&self) -> bool {
         self.unacknowledged > 0
     }
@@ -92,6 +95,7 @@ impl AckState {
 
     /// A header with an acknowledgement goes out, every frame before `next` having arrived. `complete`: it is an Ack, which answers
     /// probes and reports gaps; others carry the number alone.
+    #[inline]
     pub(crate) fn sent(&mut self, next: u64, complete: bool, gap: bool) {
         self.unacknowledged = 0;
         if next >= self.wanted {

@@ -188,6 +188,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         })
     }
 
+    #[inline]
     pub(crate) fn slot(&self) -> u16 {
         self.id.slot()
     }
@@ -206,6 +207,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         matches!(self.phase, Phase::Connecting | Phase::Accepting | Phase::Open) && !self.going_away
     }
 
+    #[inline]
     pub(crate) fn arm(&mut self, cx: &mut Shared<T, R>, timer: Timer, at_ns: u64) {
         self.timers.set(timer, at_ns);
         cx.deadlines.note(self.slot(), at_ns);
@@ -219,6 +221,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         }
     }
 
+    #[inline]
     pub(crate) fn admit(&mut self, cx: &mut Shared<T, R>, frames: usize, rails: &impl Rails) -> Result<(), Refused> {
         match self.phase {
             Phase::Accepting | Phase::Open => {}
@@ -266,6 +269,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
     }
 
     /// Numbers a new frame and returns its header and rail; `None` where it must wait for the peer's answer.
+    #[inline]
     pub(crate) fn commit(
         &mut self,
         cx: &mut Shared<T, R>,
@@ -293,6 +297,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
     }
 
     /// Something is under way: from now on the peer's silence means something.
+    #[inline]
     pub(crate) fn await_acknowledgement(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
         if !self.timers.is_set(Timer::Loss) {
             (self.progress_ns, self.silence) = (now_ns, 0);
@@ -302,6 +307,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
     }
 
     /// A header of this connection, with all that it acknowledges and grants. `complete`: it is an Ack.
+    #[inline]
     pub(crate) fn header(&mut self, cx: &mut Shared<T, R>, form: Form, word: u16, psn: Psn, complete: bool) -> Header {
         let next = self.rx.next();
         if self.grant.wants_extension(next) {
@@ -355,7 +361,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// The peer has closed its channel. It is a failure only for who still wants something of it.
     pub(crate) fn end_by_peer(&mut self, cx: &mut Shared<T, R>) {
-        let wanted = !self.is_settled() || self.waiting.frames > 0 || self.waiting.fence;
+        let wanted = !self.is_settled() || self.waiting.frames > 0 || self.waiting.fence || self.probing;
         if wanted {
             self.fail(cx, Failure::PeerClosed);
         } else if self.refs == 0 {

@@ -78,22 +78,26 @@ impl Grant {
     }
 
     /// The first frame that the peer may not send.
+    #[inline]
     pub(crate) fn edge(&self) -> u64 {
         self.edge
     }
 
     /// How many frames the peer is meant to have under way.
+    #[inline]
     pub(crate) fn target(&self) -> u32 {
         self.target
     }
 
     /// Whether enough has arrived, `next` being the first frame that has not, for a larger grant to be worth telling. The minimum is always
     /// restored: whoever wants to send that much at once would wait for ever otherwise.
+    #[inline]
     pub(crate) fn wants_extension(&self, next: u64) -> bool {
         self.edge - next <= u64::from((self.target - self.target / 4).max(self.min.saturating_sub(1)))
     }
 
     /// Moves the edge as far as target and pool allow; every frame before `next` has arrived.
+    #[inline]
     pub(crate) fn extend(&mut self, pool: &mut Pool, next: u64) {
         let outstanding = (self.edge - next) as u32;
         let borrowed = outstanding.saturating_sub(self.min);

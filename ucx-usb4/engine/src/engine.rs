@@ -151,6 +151,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     ///
     /// # Errors
     /// What is in the way.
+    #[inline]
     pub fn admit(&mut self, conn: ConnId, frames: usize, rails: &impl Rails) -> Result<(), Refused> {
         let Some((conn, cx)) = self.parts(conn) else { return Err(Refused::Failed(Failure::Closed)) };
         conn.admit(cx, frames, rails)
@@ -162,6 +163,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     ///
     /// # Panics
     /// When the connection does not exist, which [`Engine::admit`] would have said.
+    #[inline]
     pub fn commit(
         &mut self,
         now_ns: u64,
@@ -177,6 +179,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
 
     /// The next frame that the engine itself wants on a rail: handshakes, acknowledgements, probes, retransmissions, last words. Call it
     /// until it yields `None`. Deals with deadlines that have passed.
+    #[inline]
     pub fn poll_transmit(&mut self, now_ns: u64, rails: &impl Rails) -> Option<Transmit<T>> {
         if now_ns >= self.shared.deadlines.next_ns().min(self.close_deadline_ns) {
             self.handle_timeout(now_ns);
@@ -223,6 +226,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
 
     /// A frame has arrived. `private` is a copy of the first [`Header::private_len`] bytes of its payload, made once, before this call.
     /// Afterwards drain [`Engine::poll_deliver`].
+    #[inline]
     pub fn handle_frame(&mut self, now_ns: u64, rail: RailId, header: &Header, private: &[u8], frame: R) -> Verdict<R> {
         let slot = usize::from(header.token.slot());
         if let Some(conn) = self.slots.get_mut(slot).and_then(|slot| slot.conn.as_mut())
@@ -249,6 +253,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     }
 
     /// The next frame that waited for its turn and has it now.
+    #[inline]
     pub fn poll_deliver(&mut self) -> Option<Delivery<R>> {
         loop {
             let &slot = self.shared.deliverable.front()?;
@@ -264,16 +269,19 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     // What the engine gives back and tells.
 
     /// A transmit frame that the engine no longer needs.
+    #[inline]
     pub fn poll_release(&mut self) -> Option<(T, Released)> {
         self.shared.released.pop_front()
     }
 
     /// A received frame that was held for a connection which ended before its turn came.
+    #[inline]
     pub fn poll_held_release(&mut self) -> Option<R> {
         self.shared.held_released.pop_front()
     }
 
     /// Something that happened.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.shared.events.pop_front()
     }
@@ -443,6 +451,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     }
 
     /// The next frame that the driver shall fill for an operation or an answer. Connections take turns, frame by frame.
+    #[inline]
     pub fn poll_fill(&mut self, now_ns: u64, rails: &impl Rails) -> Option<Fill> {
         for _ in 0..self.shared.fillable.len() {
             let &slot = self.shared.fillable.front()?;
@@ -563,6 +572,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     // Inside.
 
     /// A connection and what it shares with the others.
+    #[inline]
     pub(crate) fn parts(&mut self, id: ConnId) -> Option<Parts<'_, T, R>> {
         let slot = self.slots.get_mut(usize::from(id.slot()))?;
         if slot.generation != id.generation() {
@@ -627,6 +637,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     }
 }
 
+#[inline]
 fn transmit_frame<T: Copy, R>(conn: &Connection<T, R>, rail: u8, header: &Header, frame: T) -> Transmit<T>
 where
     R: Copy,

@@ -78,10 +78,12 @@ impl RailTable {
     }
 
     /// Whether no rail leads to the peer.
+    #[inline]
     pub(crate) fn is_stranded(&self) -> bool {
         self.present.is_empty()
     }
 
+    #[inline]
     pub(crate) fn id(&self, index: u8) -> RailId {
         self.rails[usize::from(index)].id
     }
@@ -97,17 +99,20 @@ impl RailTable {
     }
 
     /// The index of the rail that would deliver a frame with this payload first; `None` when none can take it.
+    #[inline]
     pub(crate) fn cheapest(&self, payload_len: usize, rails: &impl Rails) -> Option<u8> {
         self.cheapest_of(self.usable, payload_len, rails)
     }
 
     /// The same among the indices of `among`.
+    #[inline]
     pub(crate) fn cheapest_of(&self, among: u32, payload_len: usize, rails: &impl Rails) -> Option<u8> {
         let cost = |index| rails.cost_ns(self.id(index), HEADER_LEN + payload_len).map(|cost_ns| (cost_ns, index));
         bits(among & self.usable).filter_map(cost).min().map(|(_, index)| index)
     }
 
     /// The index for a frame that must go now: the cheapest rail, without asking where there is no choice.
+    #[inline]
     pub(crate) fn for_frame(&self, payload_len: usize, rails: &impl Rails) -> u8 {
         if self.usable.is_power_of_two() {
             return self.usable.trailing_zeros() as u8;
@@ -117,6 +122,7 @@ impl RailTable {
     }
 
     /// The place of a frame that goes out on the rail now.
+    #[inline]
     pub(crate) fn next_seq(&mut self, index: u8) -> u32 {
         let rail = &mut self.rails[usize::from(index)];
         rail.sent = rail.sent.wrapping_add(1);
@@ -130,6 +136,7 @@ impl RailTable {
     }
 
     /// A frame of the rail is known to have arrived.
+    #[inline]
     pub(crate) fn arrived(&mut self, index: u8, seq: u32) {
         let rail = &mut self.rails[usize::from(index)];
         if seq.wrapping_sub(rail.settled).cast_signed() > 0 {

@@ -15,6 +15,7 @@ pub(crate) struct Rtt {
 
 impl Rtt {
     /// Takes the time between a frame that was sent once and its acknowledgement.
+    #[inline]
     pub(crate) fn sample(&mut self, rtt_ns: u64) {
         let rtt_ns = rtt_ns.max(1);
         if self.smoothed_ns == 0 {
@@ -35,6 +36,7 @@ impl Rtt {
     }
 
     /// Silence after which to ask what has arrived.
+    #[inline]
     pub(crate) fn probe_after_ns(&self, timeouts: &Timeouts) -> u64 {
         if self.smoothed_ns == 0 {
             return FIRST_PROBE_NS.min(timeouts.rto_min_ns).max(timeouts.probe_min_ns);

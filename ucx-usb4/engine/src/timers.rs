@@ -50,18 +50,22 @@ impl Timers {
         Self { at_ns: [NEVER; TIMERS.len()] }
     }
 
+    #[inline]
     pub(crate) fn set(&mut self, timer: Timer, at_ns: u64) {
         self.at_ns[timer as usize] = at_ns;
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self, timer: Timer) {
         self.at_ns[timer as usize] = NEVER;
     }
 
+    #[inline]
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.at_ns[timer as usize] != NEVER
     }
 
+    #[inline]
     pub(crate) fn at_ns(&self, timer: Timer) -> u64 {
         self.at_ns[timer as usize]
     }
@@ -99,6 +103,7 @@ impl Deadlines {
     }
 
     /// The connection in `slot` has a deadline at `at_ns`.
+    #[inline]
     pub(crate) fn note(&mut self, slot: u16, at_ns: u64) {
         if let Some(bound) = self.bound_ns.get_mut(usize::from(slot)) {
             *bound = at_ns.min(*bound);
@@ -120,6 +125,7 @@ impl Deadlines {
     }
 
     /// No deadline is earlier than this.
+    #[inline]
     pub(crate) fn next_ns(&self) -> u64 {
         self.next_ns
     }

@@ -92,6 +92,17 @@ fn a_peer_that_closes_is_no_failure_until_it_is_wanted() {
 }
 
 #[test]
+fn who_asks_whether_a_peer_lives_learns_that_it_has_closed() {
+    let (mut duo, conns) = Duo::connected(|_| {});
+    duo.carries[0] = false;
+    duo.engines[0].request_ack(duo.now_ns, conns[0]);
+    duo.settle();
+    duo.engines[1].close(duo.now_ns);
+    duo.settle();
+    assert_eq!(duo.events[0], [Event::Failed(conns[0], Failure::PeerClosed)]);
+}
+
+#[test]
 fn closing_without_an_answer_is_short_unless_frames_are_unacknowledged() {
     let (mut duo, _) = Duo::connected(|_| {});
     duo.carries = [false; 2];

@@ -18,11 +18,13 @@ const KEYS: [u64; 8] = [
 /// Keeps a run of zeros from being its own check.
 const START: u64 = 0x8d11_6ece_1738_f7d9;
 
+#[inline]
 fn sum(words: impl Iterator<Item = u64>) -> u64 {
     words.zip(KEYS).fold(START, |sum, (word, key)| sum.wrapping_add(word.wrapping_mul(key)))
 }
 
 /// The 16-bit check of up to eight words.
+#[inline]
 pub(crate) fn check16<const N: usize>(words: [u64; N]) -> u16 {
     const { assert!(N <= KEYS.len()) };
     (sum(words.into_iter()) >> 48) as u16

@@ -87,6 +87,7 @@ impl Form {
 
     /// The same form with more flags; those that the kind may not carry are left out.
     #[must_use]
+    #[inline]
     pub const fn with_flags(self, flags: Flags) -> Form {
         Form { flags: self.flags.union(flags.intersection(self.kind.flags())), ..self }
     }
@@ -144,6 +145,7 @@ impl Header {
     /// # Errors
     /// What is wrong with it first: check, version, kind, flags, length. The check comes first, so that all other errors mean a sender that
     /// really wrote this.
+    #[inline]
     pub fn parse(bytes: &[u8; HEADER_LEN]) -> Result<Header, HeaderError> {
         let raw: Raw = transmute!(*bytes);
         let (found, computed) = (raw.check.get(), raw.computed_check());
@@ -169,6 +171,7 @@ impl Header {
     }
 
     /// Writes the header.
+    #[inline]
     pub fn emit(&self) -> [u8; HEADER_LEN] {
         let mut raw = Raw {
             version: VERSION,
@@ -193,12 +196,14 @@ impl Header {
 
     /// Bytes at the start of the payload that the engine wants as a private copy: a control frame's whole payload, a sequenced
     /// frame's extension. At most [`CONTROL_MAX`].
+    #[inline]
     pub const fn private_len(&self) -> usize {
         if self.form.kind.is_control() { self.form.payload_len() } else { self.form.kind.extension_len() }
     }
 }
 
 impl Raw {
+    #[inline]
     fn computed_check(&self) -> u16 {
         /// Hop limit and check, as they lie in the first word.
         const UNCHECKED: u64 = 0xffff_0000_ff00_0000;
