@@ -17,6 +17,23 @@ pub(crate) struct Options {
     rounds: u32,
 }
 
+/// Benchmarks that run with the same options.
+struct Part {
+    title: &'static str,
+    benchmarks: &'static [&'static str],
+    /// OSU's own numbers of messages take many minutes: a bandwidth test of 4 MiB moves 256 MiB in each iteration.
+    effort: &'static [&'static str],
+}
+
+const PARTS: [Part; 2] = [
+    Part {
+        title: "Latency and allreduce",
+        benchmarks: &["latency", "allreduce"],
+        effort: &["-m", "8:1048576", "-i", "500", "-x", "50"],
+    },
+    Part { title: "Bandwidth", benchmarks: &["bw"], effort: &["-m", "4096:4194304", "-i", "30", "-x", "5"] },
+];
+
 /// Builds, compares usb4 with tcp and shared memory, and shows what usb4 carried.
 pub(crate) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
     let stage = stage::build(shell)?;
@@ -25,12 +42,13 @@ pub(crate) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
     let Options { profile, rounds } = options;
     let (rounds, mpirun) = (rounds.to_string(), workspace::open_mpi_mpirun());
     let compare = ["--tls", "usb4,tcp,posix", "--profile", profile, "--rounds", &rounds, "--mpirun", mpirun];
-
-    eprintln!("\nTwo ranks over sim:{profile}, beside UCX's tcp and shared memory:\n");
-    cmd!(shell, "{usb4ctl} run --stats -- {osu_bench} compare latency bw allreduce {compare...}")
-        .env("UCX_USB4_LINKS", format!("sim:{profile}"))
-        .run()
-        .with_context(|| format!("the comparison failed; `{} doctor` may tell why", usb4ctl.display()))?;
+    for Part { title, benchmarks, effort } in PARTS {
+        eprintln!("\n{title}, two ranks over sim:{profile} beside UCX's tcp and shared memory:\n");
+        cmd!(shell, "{usb4ctl} run --stats -- {osu_bench} compare {benchmarks...} {compare...} {effort...}")
+            .env("UCX_USB4_LINKS", format!("sim:{profile}"))
+            .run()
+            .with_context(|| format!("the comparison failed; `{} doctor` may tell why", usb4ctl.display()))?;
+    }
 
     let usb4ctl = usb4ctl.display();
     eprintln!(
