@@ -151,6 +151,7 @@ impl Iface {
     fn fail_endpoints(&self, conn: ConnId, status: ucs_status_t, reason: &dyn std::error::Error) {
         self.flushes.fail(conn, status);
         let endpoints = self.endpoints.borrow().get(&conn).cloned().unwrap_or_default();
+        let mut unhandled = 0;
         for ep in endpoints {
             // An earlier endpoint's handler may have destroyed this one.
             if !self.endpoints.borrow().get(&conn).is_some_and(|list| list.contains(&ep)) {
@@ -163,11 +164,12 @@ impl Iface {
             }
             // SAFETY: handles of this interface and one of its endpoints.
             let handled = unsafe { uct_iface_handle_ep_err(self.handle().cast(), ep.handle(), status) };
-            if handled == UCS_OK {
-                log::debug!("usb4: {reason}; the user of the endpoint was told");
-            } else {
-                log::error!("usb4: {reason}; nobody handles errors of this endpoint");
-            }
+            unhandled += u32::from(handled != UCS_OK);
+        }
+        if unhandled > 0 {
+            log::error!("usb4: {reason}; nobody handles errors of the {unhandled} endpoints that need it");
+        } else {
+            log::debug!("usb4: {reason}; the users of its endpoints were told");
         }
     }
 

@@ -124,6 +124,7 @@ impl Config {
         let stats = text(&self.stats, "STATS")?;
         let port = Options {
             links,
+            node: None,
             rails: parse_rails(text(&self.rails, "RAILS")?)?,
             tx_frames: self.tx_frames.max(64) as usize,
             window: u16::try_from(self.window).unwrap_or(u16::MAX),

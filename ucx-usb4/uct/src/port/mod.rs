@@ -36,6 +36,8 @@ const IDLE_CALLS_PER_CLOCK: u32 = 16;
 pub struct Options {
     /// Which cables.
     pub links: LinkSpec,
+    /// The simulated node to be on; `None`: what the environment says.
+    pub node: Option<NodeId>,
     /// Rails to send on.
     pub rails: RailSet,
     /// Frames in the transmit pool.
@@ -163,6 +165,7 @@ impl Port {
     pub fn open(options: &Options, regions: Regions) -> Result<Self, OpenError> {
         let mut open = OpenOptions::new(options.links.clone());
         open.transmit_frames = options.tx_frames;
+        open.node = options.node;
         let channel = open.open()?;
         let limits = channel.limits();
         let mut config = Config::new(channel.address(), channel.incarnation(), entropy()?);
@@ -329,3 +332,6 @@ impl Port {
         self.now_ns = self.channel.now_ns();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ impl Port {
     }
 }
 
-fn shown(info: &ConnInfo) -> ConnectionStats {
+pub(super) fn shown(info: &ConnInfo) -> ConnectionStats {
     let stats = &info.stats;
     ConnectionStats {
         peer: info.peer.address,

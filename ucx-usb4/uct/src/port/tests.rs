@@ -1,0 +1,211 @@
+//! Two ports of one process over a simulated cable: everything that the engine and the link do together, without UCX.
+
+use std::sync::{Arc, RwLock};
+
+use usb4_engine::{Access, Atomic, OpFailure, RegionTable, Timeouts, Transfer};
+use usb4_link::{ConnectionState, LinkSpec};
+use usb4_wire::extension::{AtomicOp, AtomicWidth};
+
+use super::*;
+
+/// A fabric of its own for each test, so that they run side by side.
+fn fabric(cable: &str) -> tempfile::NamedTempFile {
+    let text = format!("nodes = 2\n\n[[cables]]\nbetween = [0, 1]\n{cable}\n");
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+struct Pair {
+    a: Port,
+    b: Port,
+    /// Peers reach b's memory by these.
+    regions: Regions,
+    a_to_b: ConnId,
+    // Last: the ports read it while they open only, but its name is the fabric's identity.
+    _file: tempfile::NamedTempFile,
+}
+
+impl Pair {
+    fn new(cable: &str) -> Self {
+        let file = fabric(cable);
+        let regions: Regions = Arc::new(RwLock::new(RegionTable::new([7; 32])));
+        let open = |node| {
+            let options = Options {
+                links: LinkSpec::SimFile(file.path().to_owned()),
+                node: Some(NodeId(node)),
+                rails: RailSet::ALL,
+                tx_frames: 1024,
+                window: 256,
+                timeouts: Timeouts::default(),
+            };
+            Port::open(&options, Arc::clone(&regions)).unwrap()
+        };
+        let (mut a, b) = (open(0), open(1));
+        let a_to_b = a.connect(&b.address()).unwrap();
+        Self { a, b, regions, a_to_b, _file: file }
+    }
+
+    /// One round of both; what arrives at `b`, and a's events.
+    fn turn(&mut self, arrived: &mut Vec<(u16, Vec<u8>)>, events: &mut Vec<Event>) {
+        for port in [&mut self.a, &mut self.b] {
+            port.begin();
+            while let Some(Arrival::Message { id, payload, length, frame, .. }) = port.poll_arrival() {
+                let mut bytes = vec![0; length];
+                // SAFETY: `length` readable bytes until the frame is released.
+                unsafe { payload.copy_to_nonoverlapping(bytes.as_mut_ptr(), length) };
+                arrived.push((id, bytes));
+                port.release(frame);
+            }
+            port.service();
+        }
+        events.extend(std::iter::from_fn(|| self.a.poll_event()));
+    }
+
+    fn send(&mut self, id: u8, bytes: &[u8]) -> bool {
+        let Ok(frame) = self.a.reserve(self.a_to_b, 1) else { return false };
+        self.a.fill(frame).put_bytes(bytes);
+        self.a.send_am(self.a_to_b, frame, id, Part::WHOLE, bytes.len());
+        true
+    }
+
+    /// Runs an operation to its event.
+    fn complete(&mut self, cookie: u64) -> Result<u64, OpFailure> {
+        let (mut arrived, mut events) = (Vec::new(), Vec::new());
+        loop {
+            self.turn(&mut arrived, &mut events);
+            for event in events.drain(..) {
+                if let Event::Completed { cookie: done, result } = event {
+                    assert_eq!(done, cookie);
+                    return result;
+                }
+            }
+        }
+    }
+
+    fn register(&self, memory: &mut [u64], access: Access) -> (u64, u64) {
+        let start = memory.as_mut_ptr().expose_provenance() as u64;
+        let key = self.regions.write().unwrap().insert(start, size_of_val(memory) as u64, access).unwrap();
+        (start, key)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.a.close();
+        self.b.close();
+    }
+}
+
+fn local(memory: &mut [u64]) -> (u64, u64) {
+    (memory.as_mut_ptr().expose_provenance() as u64, size_of_val(memory) as u64)
+}
+
+/// Messages of many lengths arrive once, in order, with the same bytes.
+fn messages_arrive(cable: &str) {
+    let mut pair = Pair::new(cable);
+    let message = |n: usize| -> Vec<u8> { (0..n * 37 % (PAYLOAD_MAX + 1)).map(|byte| (byte + n) as u8).collect() };
+    let (mut arrived, mut events) = (Vec::new(), Vec::new());
+    let mut sent = 0;
+    while arrived.len() < 2000 {
+        while sent < 2000 && pair.send((sent % 32) as u8, &message(sent)) {
+            sent += 1;
+        }
+        pair.turn(&mut arrived, &mut events);
+    }
+    for (n, (id, bytes)) in arrived.iter().enumerate() {
+        assert_eq!((usize::from(*id), bytes), (n % 32, &message(n)), "message {n}");
+    }
+    assert!(events.is_empty(), "{events:?}");
+}
+
+#[test]
+fn messages_arrive_in_order() {
+    messages_arrive("rails = 1");
+}
+
+#[test]
+fn messages_arrive_in_order_over_rails_that_lose_repeat_and_overtake() {
+    messages_arrive("rails = 4\nloss = 0.05\nduplicate = 0.05\nreorder_us = 20\nlatency_us = 2");
+}
+
+#[test]
+fn puts_and_gets_of_any_length_move_the_bytes() {
+    for cable in ["rails = 1", "rails = 3\nloss = 0.02\nreorder_us = 20"] {
+        let mut pair = Pair::new(cable);
+        let mut there: Vec<u64> = vec![0; 200_000];
+        let (remote_addr, key) = pair.register(&mut there, Access::ALL);
+        let mut source: Vec<u64> = (0..200_000).map(|n| n * 3 + 1).collect();
+        let (local_addr, len) = local(&mut source);
+        pair.a.admit_operations(pair.a_to_b, 1).unwrap();
+        // SAFETY: `source` lives until the event.
+        unsafe { pair.a.start_put(pair.a_to_b, Transfer { cookie: 1, local_addr, remote_addr, len, key }) }.unwrap();
+        assert_eq!(pair.complete(1), Ok(0));
+        assert!(there == source, "the put left other bytes");
+
+        let mut back: Vec<u64> = vec![0; 200_000];
+        let (local_addr, len) = local(&mut back);
+        // SAFETY: `back` lives until the event, and nobody looks at it before.
+        unsafe { pair.a.start_get(pair.a_to_b, Transfer { cookie: 2, local_addr, remote_addr, len, key }) }.unwrap();
+        assert_eq!(pair.complete(2), Ok(0));
+        assert!(back == source, "the get brought other bytes");
+    }
+}
+
+#[test]
+fn a_bad_key_or_range_fails_the_operation_and_touches_nothing() {
+    let mut pair = Pair::new("rails = 1");
+    let mut there = vec![5; 8];
+    let (remote_addr, key) = pair.register(&mut there, Access::ALL);
+    let mut source = vec![9; 8];
+    let (local_addr, len) = local(&mut source);
+    for (cookie, remote_addr, key) in
+        [(1, remote_addr, key ^ 1 << 40), (2, remote_addr + 8, key), (3, remote_addr - 8, key)]
+    {
+        // SAFETY: `source` lives until the event.
+        unsafe { pair.a.start_put(pair.a_to_b, Transfer { cookie, local_addr, remote_addr, len, key }) }.unwrap();
+        assert!(matches!(pair.complete(cookie), Err(OpFailure::Remote(_))));
+    }
+    pair.regions.write().unwrap().remove(key);
+    // SAFETY: `source` lives until the event.
+    unsafe { pair.a.start_get(pair.a_to_b, Transfer { cookie: 4, local_addr, remote_addr, len, key }) }.unwrap();
+    assert!(matches!(pair.complete(4), Err(OpFailure::Remote(_))));
+    assert_eq!((there, source), (vec![5; 8], vec![9; 8]));
+}
+
+#[test]
+fn atomics_are_applied_once_though_frames_are_lost_and_repeated() {
+    let mut pair = Pair::new("rails = 2\nloss = 0.1\nduplicate = 0.1");
+    let mut there = vec![0; 1];
+    let (remote_addr, key) = pair.register(&mut there, Access::ALL);
+    let add = Atomic {
+        cookie: 0,
+        remote_addr,
+        key,
+        code: AtomicOp::Add,
+        width: AtomicWidth::Bits64,
+        operand: 1,
+        compare: 0,
+        fetch: true,
+    };
+    for n in 0..300 {
+        pair.a.start_atomic(pair.a_to_b, Atomic { cookie: n, ..add }).unwrap();
+        assert_eq!(pair.complete(n), Ok(n), "the old value counts the additions before");
+    }
+    assert_eq!(there, [300]);
+}
+
+#[test]
+fn observers_see_the_connection() {
+    let mut pair = Pair::new("rails = 1");
+    assert!(pair.send(1, b"hello"));
+    let (mut arrived, mut events) = (Vec::new(), Vec::new());
+    while arrived.is_empty() {
+        pair.turn(&mut arrived, &mut events);
+    }
+    let totals = pair.a.totals();
+    assert_eq!((totals.frames_sent, totals.bytes_sent), (1, 5));
+    let info = pair.a.engine.info(pair.a_to_b).unwrap();
+    let shown = super::publish::shown(&info);
+    assert_eq!((shown.state, shown.tx_frames, shown.peer), (ConnectionState::Ready, 1, pair.b.address().address));
+}
