@@ -11,5 +11,5 @@ mod stats;
 pub use fabric::Fabric;
 pub use job::{Job, Mpi, Outcome, Running};
 pub use prefix::Prefix;
-pub use processes::{cpu_time, descendants, kill};
+pub use processes::{cpu_time, descendants, go_on, kill, stop};
 pub use stats::{ChannelStats, RailStats, Traffic};

@@ -37,8 +37,28 @@ fn family(ancestor: u32) -> Vec<(u32, String)> {
 /// # Panics
 /// If there is no such process.
 pub fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+/// Stops a process, as a debugger does.
+///
+/// # Panics
+/// If there is no such process.
+pub fn stop(pid: u32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Lets a stopped process go on.
+///
+/// # Panics
+/// If there is no such process.
+pub fn go_on(pid: u32) {
+    signal(pid, Signal::CONT);
+}
+
+fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process number");
-    kill_process(pid, Signal::KILL).expect("the process is there");
+    kill_process(pid, signal).expect("the process is there");
 }
 
 /// Processor time that a process has used, in all its threads.

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mpi_tests::{Fabric, Job, Mpi, Prefix, Running, descendants, kill};
+use mpi_tests::{Fabric, Job, Mpi, Prefix, Running, descendants, go_on, kill, stop};
 
 #[test]
 fn one_per_cent_of_all_frames_lost_changes_no_byte() {
@@ -19,20 +19,76 @@ fn one_per_cent_of_all_frames_lost_changes_no_byte() {
 }
 
 #[test]
+fn ten_per_cent_of_all_frames_lost_changes_no_byte() {
+    let prefix = Prefix::staged();
+    let fabric = Fabric::strix_halo(0.1);
+    Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "halo").run().assert_pass();
+    let outcome = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").arg("1000000").run();
+    outcome.assert_pass();
+    assert!(outcome.traffic.lost() > 20, "{} frames lost: the cable was too good", outcome.traffic.lost());
+}
+
+/// `usb4ctl sim unplug|replug` of some cables.
+fn cables(prefix: &Prefix, fabric: &Fabric, verb: &str, numbers: &[&str]) {
+    for number in numbers {
+        let arguments = ["sim", verb, "--fabric", fabric.name(), number];
+        let output = prefix.usb4ctl().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_job_waits_for_its_cables_to_be_put_back() {
+    let prefix = Prefix::staged();
+    let fabric = Fabric::strix_halo(0.0);
+    let job = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").arg("4000000").arg("30").start();
+    wait_for_traffic(&fabric, 50 << 20);
+    cables(&prefix, &fabric, "unplug", &["0", "1"]);
+    // Long enough for many timeouts, and well within UCX_USB4_REPLUG_TIMEOUT.
+    thread::sleep(Duration::from_secs(1));
+    let then = fabric.cable_bytes();
+    cables(&prefix, &fabric, "replug", &["0", "1"]);
+    wait_for_traffic(&fabric, then + (10 << 20));
+    job.finish().assert_pass();
+}
+
+#[test]
+fn cables_that_stay_away_end_the_job_with_an_error() {
+    let prefix = Prefix::staged();
+    let fabric = Fabric::strix_halo(0.0);
+    let job = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").env("UCX_USB4_REPLUG_TIMEOUT", "500ms");
+    let job = job.arg("100000").arg("100000000").start();
+    wait_for_traffic(&fabric, 10 << 20);
+    cables(&prefix, &fabric, "unplug", &["0", "1"]);
+    let outcome = job.finish();
+    assert!(!outcome.status.success(), "{outcome:?}");
+    let said = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(said.contains("all rails to the peer are down") && said.contains("plug a cable in"), "{said}");
+}
+
+#[test]
+fn a_rank_that_is_stopped_and_goes_on_changes_no_byte() {
+    let prefix = Prefix::staged();
+    let fabric = Fabric::strix_halo(0.0);
+    let job = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").arg("4000000").arg("30").start();
+    wait_for_traffic(&fabric, 50 << 20);
+    let pids = descendants(job.pid(), "ring");
+    stop(pids[1]);
+    thread::sleep(Duration::from_secs(3));
+    go_on(pids[1]);
+    job.finish().assert_pass();
+}
+
+#[test]
 fn a_cable_that_is_pulled_and_put_back_changes_no_byte() {
     let prefix = Prefix::staged();
     let fabric = Fabric::strix_halo(0.0);
     let job = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").arg("4000000").arg("30").start();
     wait_for_traffic(&fabric, 50 << 20);
-    let usb4ctl = |arguments: &[&str]| {
-        let output =
-            prefix.usb4ctl().args(["sim"]).args(arguments).args(["--fabric", fabric.name(), "0"]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    usb4ctl(&["unplug"]);
+    cables(&prefix, &fabric, "unplug", &["0"]);
     let then = fabric.cable_bytes();
     wait_for_traffic(&fabric, then + (50 << 20));
-    usb4ctl(&["replug"]);
+    cables(&prefix, &fabric, "replug", &["0"]);
     job.finish().assert_pass();
 }
 

@@ -167,7 +167,9 @@ impl Iface {
             unhandled += u32::from(handled != UCS_OK);
         }
         if unhandled > 0 {
-            log::error!("usb4: {reason}; nobody handles errors of the {unhandled} endpoints that need it");
+            // As UCX's own transports do (`uct_base_iface_failure_log_level`): whoever waits on these endpoints would wait for ever.
+            log::error!("usb4: {reason}. The program does not handle errors of its endpoints, so it ends here.");
+            std::process::abort();
         } else {
             log::debug!("usb4: {reason}; the users of its endpoints were told");
         }

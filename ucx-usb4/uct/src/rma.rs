@@ -46,7 +46,7 @@ pub(crate) unsafe extern "C" fn put_short(
         Ok(port) => port,
         Err(status) => return status,
     };
-    let frame = match port.reserve(ep.conn(), 1) {
+    let frame = match port.reserve_put(ep.conn()) {
         Ok(frame) => frame,
         Err(refused) => return status::of_refusal(refused),
     };
@@ -69,7 +69,7 @@ pub(crate) unsafe extern "C" fn put_bcopy(
     // SAFETY: UCX passes endpoints that `ep_create` returned and that it has not destroyed.
     let ep = unsafe { Ep::from_handle(ep) };
     let reserved = ep.sender().and_then(|mut port| {
-        let frame = port.reserve(ep.conn(), 1).map_err(status::of_refusal)?;
+        let frame = port.reserve_put(ep.conn()).map_err(status::of_refusal)?;
         Ok((frame, port.fill_put(frame, place(remote_addr, rkey)).as_mut_ptr()))
     });
     let (frame, room) = match reserved {

@@ -118,6 +118,8 @@ pub struct Port {
     regions: Regions,
     /// By connection slot: the number after its last frame of remote memory access that nobody else waits for.
     rma_marks: Vec<Option<(ConnId, u64)>>,
+    /// By connection slot: gets or atomics were sent since the last fence.
+    unfenced: Vec<bool>,
     /// When observers are shown the next state.
     publish_at_ns: u64,
     /// Slots that may be shown now.
@@ -185,6 +187,7 @@ impl Port {
             draining: false,
             regions,
             rma_marks: Vec::new(),
+            unfenced: Vec::new(),
             publish_at_ns: now_ns,
             published: 0,
         })

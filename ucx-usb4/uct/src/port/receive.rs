@@ -88,14 +88,12 @@ impl Port {
         let mut copy = [0; CONTROL_MAX];
         let wanted = private_len(&header);
         let copied = if wanted == 0 { 0 } else { self.channel.copy_control(frame, wanted, &mut copy) };
+        // Whatever it was, it may have been what others waited for.
+        self.draining = true;
         match self.engine.handle_frame(self.now_ns, reaped.rail, &header, &copy[..copied], frame) {
-            Verdict::Deliver(delivery) => {
-                self.draining = true;
-                Some(delivery)
-            }
+            Verdict::Deliver(delivery) => Some(delivery),
             Verdict::Held => None,
             Verdict::Drop(frame) => {
-                // A retransmission may have filled the gap that others wait behind.
                 self.channel.release(frame);
                 None
             }
@@ -161,8 +159,15 @@ impl Port {
                 EngineEvent::Failed(conn, reason) => return Some(Event::Failed { conn, reason }),
                 EngineEvent::Completed { cookie, result, .. } => return Some(Event::Completed { cookie, result }),
                 EngineEvent::Refused { conn, reason } => return Some(Event::Refused { conn, reason }),
+                // A connection that the peer opened knows only the rail by which it came.
+                EngineEvent::Connected(conn) => {
+                    if let Some(info) = self.engine.info(conn) {
+                        let node = info.peer.address.node;
+                        self.engine.handle_rails(self.now_ns, node, self.rails_to(node));
+                    }
+                }
                 // Whoever waits for these looks by himself: sends in the pending queue, flushes.
-                EngineEvent::Connected(_) | EngineEvent::Unblocked(_) | EngineEvent::Closed(_) => {}
+                EngineEvent::Unblocked(_) | EngineEvent::Closed(_) => {}
             }
         }
     }

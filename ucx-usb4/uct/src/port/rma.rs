@@ -51,6 +51,7 @@ impl Port {
     /// # Safety
     /// The local bytes are readable and stay as they are until the operation's event.
     pub unsafe fn start_put(&mut self, conn: ConnId, transfer: Transfer) -> Result<(), Refused> {
+        self.order_put(conn);
         self.engine.put(conn, transfer)
     }
 
@@ -59,6 +60,7 @@ impl Port {
     /// # Safety
     /// The local bytes are writable, and nobody uses them, until the operation's event.
     pub unsafe fn start_get(&mut self, conn: ConnId, transfer: Transfer) -> Result<(), Refused> {
+        self.note_reader(conn);
         self.engine.get(conn, transfer)
     }
 
@@ -67,12 +69,40 @@ impl Port {
     /// # Errors
     /// The connection is over.
     pub fn start_atomic(&mut self, conn: ConnId, atomic: Atomic) -> Result<(), Refused> {
+        self.note_reader(conn);
         self.engine.atomic(conn, atomic)
     }
 
     /// What is sent or started after this on the connection takes effect after what was before.
     pub fn fence(&mut self, conn: ConnId) {
         self.engine.fence(conn);
+    }
+
+    /// A put is placed as soon as it arrives, whatever it overtook. A get or an atomic before it must still find the old bytes, as
+    /// on hardware that serves its requests in order (Open MPI's osc/ucx replaces what it has just asked for).
+    fn order_put(&mut self, conn: ConnId) {
+        if let Some(unfenced) = self.unfenced.get_mut(usize::from(conn.slot()))
+            && std::mem::take(unfenced)
+        {
+            self.engine.fence(conn);
+        }
+    }
+
+    fn note_reader(&mut self, conn: ConnId) {
+        let slot = usize::from(conn.slot());
+        if self.unfenced.len() <= slot {
+            self.unfenced.resize(slot + 1, false);
+        }
+        self.unfenced[slot] = true;
+    }
+
+    /// [`reserve`](Self::reserve) for a put of one frame.
+    ///
+    /// # Errors
+    /// As there; also while what must come first is under way.
+    pub fn reserve_put(&mut self, conn: ConnId) -> Result<TxFrame, Refused> {
+        self.order_put(conn);
+        self.reserve(conn, 1)
     }
 
     /// A writer for a reserved frame that shall be a put to `place`.
@@ -97,6 +127,7 @@ impl Port {
     /// It cannot leave now.
     pub fn post_atomic(&mut self, conn: ConnId, atomic: &Atomic) -> Result<(), Refused> {
         let frame = self.reserve(conn, 1)?;
+        self.note_reader(conn);
         let Atomic { remote_addr, key, code, width, operand, compare, .. } = *atomic;
         let request = AtomicRequest { key, remote_addr, operand, compare, op: 0, code, width };
         self.fill(frame).put_bytes(&request.emit());

@@ -153,6 +153,28 @@ fn puts_and_gets_of_any_length_move_the_bytes() {
 }
 
 #[test]
+fn a_put_does_not_overtake_the_get_before_it() {
+    // One rail is slow, so that what is sent later arrives earlier.
+    let mut pair = Pair::new("rails = 4\nreorder_us = 200\nloss = 0.05");
+    let mut there: Vec<u64> = vec![1; 2000];
+    let (remote_addr, key) = pair.register(&mut there, Access::ALL);
+    for round in 1..50_u64 {
+        let mut back: Vec<u64> = vec![0; 2000];
+        let mut source: Vec<u64> = vec![round + 1; 2000];
+        let ((get_addr, len), (put_addr, _)) = (local(&mut back), local(&mut source));
+        let get = Transfer { cookie: 1, local_addr: get_addr, remote_addr, len, key };
+        let put = Transfer { cookie: 2, local_addr: put_addr, remote_addr, len, key };
+        // SAFETY: both live until their events.
+        unsafe { pair.a.start_get(pair.a_to_b, get) }.unwrap();
+        // SAFETY: both live until their events.
+        unsafe { pair.a.start_put(pair.a_to_b, put) }.unwrap();
+        assert_eq!((pair.complete(1), pair.complete(2)), (Ok(0), Ok(0)));
+        assert!(back == vec![round; 2000], "round {round}: the get saw the put after it");
+        assert!(there == source);
+    }
+}
+
+#[test]
 fn a_bad_key_or_range_fails_the_operation_and_touches_nothing() {
     let mut pair = Pair::new("rails = 1");
     let mut there = vec![5; 8];
