@@ -123,12 +123,33 @@ fn header_folders() -> impl Iterator<Item = std::path::PathBuf> {
 fn library_is_there(start: &str) -> bool {
     let holds = |folder: &Path| {
         let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        names.map(|entry| entry.file_name()).any(|name| {
-            let name = name.to_string_lossy();
-            name.starts_with(&format!("{start}.so")) || (name.starts_with(&format!("{start}-")) && name.contains(".so"))
-        })
+        names.map(|entry| entry.file_name()).any(|name| is_library(&name.to_string_lossy(), start))
     };
     let versions = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path().join("lib"));
     let usual = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(std::path::PathBuf::from);
     versions.chain(usual).any(|folder| holds(&folder))
+}
+
+/// Whether a file is the library `start`, with or without a version in its name. `libclang-cpp` is another library than
+/// `libclang`, of no use to bindgen, and stands on many machines by itself.
+fn is_library(file: &str, start: &str) -> bool {
+    let Some(rest) = file.strip_prefix(start) else { return false };
+    let version =
+        rest.strip_prefix('-').map_or(rest, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.'));
+    version.starts_with(".so") || version.starts_with("so")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_not_taken_for_another_one() {
+        for file in ["libclang.so", "libclang.so.1", "libclang-14.so", "libclang-14.so.13", "libclang-14.0.6.so"] {
+            assert!(is_library(file, "libclang"), "{file}");
+        }
+        for file in ["libclang-cpp.so.14", "libclangTooling.a", "libc.so.6"] {
+            assert!(!is_library(file, "libclang"), "{file}");
+        }
+    }
 }
