@@ -54,9 +54,9 @@ impl Window {
                 let buffer = Buffer::new(len_bytes);
                 memory = buffer.bytes().as_ptr();
                 let base = memory.cast_mut().cast::<c_void>();
+                let len = len_bytes as ffi::MPI_Aint;
                 // SAFETY: Memory and Handles, see the module's documentation; `len_bytes` is the buffer's length.
-                let code =
-                    unsafe { ffi::MPI_Win_create(base, len_bytes as ffi::MPI_Aint, 1, no_info(), comm.raw, &mut raw) };
+                let code = unsafe { ffi::MPI_Win_create(base, len, 1, no_info(), comm.raw, &mut raw) };
                 check(code, "MPI_Win_create");
             }
             WindowKind::Allocate => {
