@@ -3,6 +3,7 @@
 
 mod counts;
 mod demo;
+mod folder;
 mod lint;
 mod mpi4py;
 mod packages;
@@ -58,6 +59,10 @@ enum Task {
     /// Run the protocol simulator with new seeds
     Soak(soak::Options),
 
+    /// Other Debian releases in folders, and commands in them
+    #[command(subcommand)]
+    Folder(folder::Task),
+
     /// Real kernels in virtual machines, joined by simulated USB4 cables
     #[command(subcommand)]
     Vm(vm::Vm),
@@ -84,6 +89,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Fmt { check } => lint::format(&shell, check),
         Task::Lint => lint::lint(&shell),
         Task::Soak(options) => soak::run(&shell, &options),
+        Task::Folder(task) => folder::run(&shell, &task),
         Task::Vm(vm) => vm::run(&vm),
     }
 }

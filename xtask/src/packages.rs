@@ -59,6 +59,12 @@ pub(crate) const MPI4PY: &[Package] = &[
     },
 ];
 
+/// What whole Debian systems in folders are made with.
+pub(crate) const FOLDER: &[Package] = &[
+    Package { name: "mmdebstrap", why: "installs Debian in a folder", probe: Probe::Program(&["mmdebstrap"]) },
+    Package { name: "util-linux", why: "unshare, to run commands in it", probe: Probe::Program(&["unshare"]) },
+];
+
 /// Installs those of the packages that are missing.
 pub(crate) fn install(shell: &Shell, lists: &[&[Package]]) -> anyhow::Result<()> {
     let missing: Vec<Package> = lists.concat().into_iter().filter(|package| !is_there(package.probe)).collect();

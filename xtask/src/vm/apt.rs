@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::cache::Cache;
 
-const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
-const DEFAULT_SECURITY_MIRROR: &str = "http://deb.debian.org/debian-security";
+pub(crate) const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
+pub(crate) const DEFAULT_SECURITY_MIRROR: &str = "http://deb.debian.org/debian-security";
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.pgp", "/usr/share/keyrings/debian-archive-keyring.gpg"];
 /// Where newer versions of QEMU and kernels come from.
@@ -126,7 +126,8 @@ fn is_installed(program: &str) -> bool {
     env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
-fn mirror(variable: &str, default: &str) -> String {
+/// The mirror that the variable names, else the default.
+pub(crate) fn mirror(variable: &str, default: &str) -> String {
     env::var(variable).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| default.to_owned())
 }
 

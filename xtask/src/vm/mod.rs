@@ -4,8 +4,8 @@
 //! boots guests ([`initramfs`], [`qemu`]), the device process ([`testbed`]) and the management network ([`hub`]), watches them and
 //! collects what they leave; [`smoke`] is the proof with the distribution's own drivers.
 
-mod apt;
-mod cache;
+pub(crate) mod apt;
+pub(crate) mod cache;
 mod cpio;
 mod debian;
 mod hub;

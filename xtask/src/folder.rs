@@ -1,0 +1,168 @@
+//! Whole Debian systems in folders, for tests with other releases of MPI and UCX than the machine has.
+//!
+//! mmdebstrap installs them as an administrator would, maintainer scripts included. Commands run in them with namespaces of
+//! their own: what they mount and start ends with them. As root that needs nothing more; as another user it needs the
+//! package `uidmap`.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use xshell::Shell;
+
+use crate::packages;
+use crate::vm::apt::mirror;
+use crate::vm::cache::Cache;
+use crate::workspace;
+
+/// A system to install.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    /// Its name, and its folder's.
+    pub(crate) name: &'static str,
+    /// What it is for.
+    about: &'static str,
+    /// Debian's name of the release.
+    suite: &'static str,
+    /// What is installed beside the essential packages.
+    packages: &'static [&'static str],
+}
+
+/// Debian 13 with both MPIs and its UCX.
+pub(crate) const DEBIAN13_MPI: Spec = Spec {
+    name: "debian13-mpi",
+    about: "Debian 13: Open MPI 5.0, MPICH 4.2, UCX 1.18",
+    suite: "trixie",
+    packages: &["openmpi-bin", "mpich", "ucx-utils", "procps", "iproute2"],
+};
+
+/// All of them.
+pub(crate) const SPECS: &[Spec] = &[DEBIAN13_MPI];
+
+/// Commands of `cargo xtask folder`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Task {
+    /// List the systems
+    List,
+
+    /// Install one, unless it is there already
+    Make {
+        /// Its name
+        name: String,
+        /// Install it anew
+        #[arg(long)]
+        refresh: bool,
+    },
+
+    /// Run a command in one; this repository and its target folder are at the same paths there
+    Run {
+        /// Its name
+        name: String,
+        /// The command
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<std::ffi::OsString>,
+    },
+}
+
+/// Does what the subcommand says.
+pub(crate) fn run(shell: &Shell, task: &Task) -> Result<()> {
+    match task {
+        Task::List => SPECS.iter().for_each(|spec| println!("{:14} {}", spec.name, spec.about)),
+        Task::Make { name, refresh } => {
+            let folder = Folder::open(shell, find(name)?, *refresh)?;
+            println!("{}", folder.root.display());
+        }
+        Task::Run { name, command } => {
+            let (program, arguments) = command.split_first().context("no command given; write it after --")?;
+            let folder = Folder::open(shell, find(name)?, false)?;
+            let mut command = folder.command(program, &[workspace::root(), &workspace::target()])?;
+            let status = command.args(arguments).status().context("unshare did not start")?;
+            ensure!(status.success(), "the command failed in {name}: {status}");
+        }
+    }
+    Ok(())
+}
+
+fn find(name: &str) -> Result<&'static Spec> {
+    let names = || SPECS.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
+    SPECS
+        .iter()
+        .find(|spec| spec.name == name)
+        .with_context(|| format!("there is no folder {name}; there are {}", names()))
+}
+
+/// An installed system.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// Takes it from the cache, or installs it there.
+    pub(crate) fn open(shell: &Shell, spec: &Spec, refresh: bool) -> Result<Folder> {
+        let cache = Cache::open()?;
+        let root = cache.folder(&format!("folder-{}", spec.name), refresh, |folder| {
+            packages::install(shell, &[packages::FOLDER])?;
+            bootstrap(spec, folder)
+        })?;
+        Ok(Folder { root: root.join("root") })
+    }
+
+    /// A command in it, to which arguments and variables can be added. It sees the machine's devices, the folders in `shared`
+    /// at their own paths, and, if it exists there, the current folder. Killing the command kills all that it started.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>, shared: &[&Path]) -> Result<Command> {
+        let mut command = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", ENTER, "enter"]);
+        command.arg(&self.root).arg(std::env::current_dir()?);
+        for folder in shared {
+            std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+            command.arg(folder);
+        }
+        command.arg("--").arg(program);
+        Ok(command)
+    }
+}
+
+/// Arguments: the folder, the current folder, folders to share, `--`, the command. The shell stays as the namespace's first
+/// process, which the kernel shields from signals without a handler; the command itself gets them as it always does.
+const ENTER: &str = r#"
+umask 022
+root=$1; here=$2; shift 2
+mount --rbind /dev "$root/dev"
+mount --rbind /sys "$root/sys"
+mount -t proc proc "$root/proc"
+mount -t tmpfs tmpfs "$root/run"
+while [ "$1" != -- ]; do
+    mkdir -p "$root$1"
+    mount --bind "$1" "$root$1"
+    shift
+done
+shift
+[ -d "$root$here" ] || here=/
+chroot "$root" /usr/bin/env -C "$here" -- "$@" && code=0 || code=$?
+exit $code
+"#;
+
+fn bootstrap(spec: &Spec, folder: &Path) -> Result<()> {
+    let Spec { name, suite, packages, .. } = spec;
+    eprintln!("installing {name} ({}) in {}; this takes minutes", spec.about, folder.display());
+    let main = mirror("UCX_USB4_DEBIAN_MIRROR", crate::vm::apt::DEFAULT_MIRROR);
+    let security = mirror("UCX_USB4_DEBIAN_SECURITY_MIRROR", crate::vm::apt::DEFAULT_SECURITY_MIRROR);
+    let sources = format!("deb {main} {suite} main\ndeb {security} {suite}-security main\n");
+    let list = folder.join("sources.list");
+    std::fs::write(&list, sources)?;
+    let without = ["man", "doc", "locale", "info"].map(|what| format!("--dpkgopt=path-exclude=/usr/share/{what}/*"));
+    let status = Command::new("mmdebstrap")
+        .args(["--quiet", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\""])
+        .args(without)
+        .arg(format!("--include={}", packages.join(",")))
+        .args([OsStr::new(suite), folder.join("root").as_os_str(), list.as_os_str()])
+        .status()
+        .context("mmdebstrap did not start")?;
+    ensure!(status.success(), "{name} cannot be installed; is the network there?");
+    Ok(())
+}
