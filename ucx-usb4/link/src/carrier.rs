@@ -15,6 +15,8 @@ pub struct Limits {
     /// Frames that one peer can have under way to this channel over one rail, control frames included,
     /// before the receiver has no posted buffer. A connection's window must stay below it.
     pub receive_frames: usize,
+    /// Frames that this channel can receive and hold at once, from all peers and rails together.
+    pub receive_pool_frames: usize,
     /// Peers times rails that a channel can send to.
     pub transmit_rings: usize,
 }
@@ -55,7 +57,7 @@ pub trait Carrier {
     /// so it rests until the peer has passed them or is gone.
     fn abandon(&mut self, frame: TxFrame, dst: Address);
 
-    /// Where the frame's payload is to be written: `PAYLOAD_MAX` bytes, 64-byte aligned, valid while the channel
+    /// Where the frame's payload is to be written: `PAYLOAD_MAX` bytes, 8-byte aligned, valid while the channel
     /// is open. A pointer because receivers read it at any time after `submit`.
     fn payload_mut(&mut self, frame: TxFrame) -> *mut u8;
 
@@ -92,6 +94,10 @@ pub trait Carrier {
         header: &[u8; HEADER_LEN],
         payload: &[u8],
     ) -> Result<(), SubmitError>;
+
+    /// Lets what was submitted leave. The carrier may keep submitted frames until then: on the kernel's rings this is
+    /// the system call that tells of them, so one call serves as many frames as are ready together.
+    fn doorbell(&mut self);
 
     /// Takes the next frame that has arrived by `now_ns`; its payload is not touched.
     fn reap(&mut self, now_ns: u64) -> Option<Reaped>;

@@ -166,6 +166,13 @@ impl Carrier for Channel {
     }
 
     #[inline]
+    fn doorbell(&mut self) {
+        match self {
+            Channel::Sim(channel) => channel.doorbell(),
+        }
+    }
+
+    #[inline]
     fn reap(&mut self, now_ns: u64) -> Option<Reaped> {
         match self {
             Channel::Sim(channel) => channel.reap(now_ns),

@@ -175,7 +175,13 @@ impl Carrier for SimChannel {
     fn limits(&self) -> Limits {
         // A quarter of the ring may have been given back and not been published yet.
         let receive_frames = (at::RING_DEPTH - at::RING_DEPTH / 4) as usize;
-        Limits { transmit_frames: self.pool.count(), receive_frames, transmit_rings: at::RINGS_MAX }
+        Limits {
+            transmit_frames: self.pool.count(),
+            receive_frames,
+            // Every ring has its own cells, so what all peers send together has no further bound here.
+            receive_pool_frames: 4096,
+            transmit_rings: at::RINGS_MAX,
+        }
     }
 
     #[inline]
@@ -238,6 +244,11 @@ impl Carrier for SimChannel {
     ) -> Result<(), SubmitError> {
         debug_assert!(payload.len() <= CONTROL_MAX);
         self.transmit(now_ns, rail, dst, header, Load::Copy(payload))
+    }
+
+    #[inline]
+    fn doorbell(&mut self) {
+        // A receiver finds what lies in its ring, and one that sleeps was woken by `submit`.
     }
 
     #[inline]

@@ -172,6 +172,7 @@ impl Port {
         let limits = channel.limits();
         let mut config = Config::new(channel.address(), channel.incarnation(), entropy()?);
         config.window_max = options.window.min(u16::try_from(limits.receive_frames / 2).unwrap_or(u16::MAX));
+        config.rx_pool_frames = u32::try_from(limits.receive_pool_frames).unwrap_or(u32::MAX);
         config.timeouts = options.timeouts.clone();
         let now_ns = channel.now_ns();
         let delayed = channel.rails().iter().any(|rail| rail.is_timed);

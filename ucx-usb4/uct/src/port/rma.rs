@@ -139,6 +139,7 @@ impl Port {
     fn send_rma(&mut self, conn: ConnId, message: Message, frame: TxFrame) {
         if let Some(transmit) = self.engine.commit(self.now_ns, conn, message, frame, rails!(self)) {
             self.submit(&transmit);
+            self.channel.doorbell();
         }
         let slot = usize::from(conn.slot());
         if self.rma_marks.len() <= slot {
@@ -165,6 +166,7 @@ impl Port {
             }
             any = true;
         }
+        self.channel.doorbell();
         any
     }
 

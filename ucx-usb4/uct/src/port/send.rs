@@ -96,6 +96,10 @@ impl Port {
         if let Some(transmit) = self.engine.commit(self.now_ns, conn, message, frame, rails!(self)) {
             self.submit(&transmit);
         }
+        // The frames of one message leave together.
+        if part.last {
+            self.channel.doorbell();
+        }
     }
 
     /// Whether a message of `frames` frames and the largest set of operations would be taken now, or would fail for good: in both cases
@@ -117,8 +121,10 @@ impl Port {
         while let Some(transmit) = self.engine.poll_transmit(self.now_ns, rails!(self)) {
             self.submit(&transmit);
         }
+        self.channel.doorbell();
     }
 
+    /// Hands a frame to the channel. It leaves with the next doorbell, which the caller rings when it has handed over all it has.
     #[inline]
     pub(super) fn submit(&mut self, transmit: &Transmit<TxFrame>) {
         let Transmit { rail, dst, header, .. } = *transmit;
