@@ -4,6 +4,7 @@
 mod counts;
 mod demo;
 mod folder;
+mod kernel;
 mod lint;
 mod mpi4py;
 mod packages;
@@ -66,6 +67,10 @@ enum Task {
     /// Real kernels in virtual machines, joined by simulated USB4 cables
     #[command(subcommand)]
     Vm(vm::Vm),
+
+    /// The kernel module: build it for several kernels
+    #[command(subcommand)]
+    Kernel(kernel::Task),
 }
 
 fn main() -> ExitCode {
@@ -91,5 +96,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Soak(options) => soak::run(&shell, &options),
         Task::Folder(task) => folder::run(&shell, &task),
         Task::Vm(vm) => vm::run(&vm),
+        Task::Kernel(task) => kernel::run(&task),
     }
 }

@@ -10,12 +10,12 @@ mod cpio;
 mod debian;
 mod hub;
 mod initramfs;
-mod kernel;
+pub(crate) mod kernel;
 mod qemu;
 mod session;
 mod smoke;
 mod testbed;
-mod tools;
+pub(crate) mod tools;
 
 use std::path::PathBuf;
 
@@ -164,6 +164,7 @@ pub(crate) fn smoke_one() -> Result<()> {
     smoke::run(&Cache::open()?, &["6.12"], &guests)
 }
 
-fn series(names: &[String]) -> Vec<&str> {
+/// The series that `names` stand for.
+pub(crate) fn series(names: &[String]) -> Vec<&str> {
     if names.iter().any(|name| name == "all") { SUPPORTED.to_vec() } else { names.iter().map(String::as_str).collect() }
 }
