@@ -1,9 +1,12 @@
 //! The kernel module against the kernels of `cargo xtask vm`.
 //!
-//! [`toolchain`] and [`headers`] hold what is downloaded; [`build`] builds the module for one kernel.
+//! [`toolchain`], [`headers`] and [`source`] hold what is downloaded; [`build`] builds the module for one kernel; [`lint`] runs the
+//! kernel developers' checkers.
 
 mod build;
 mod headers;
+mod lint;
+mod source;
 mod toolchain;
 
 use anyhow::{Result, bail};
@@ -15,6 +18,9 @@ use crate::vm::cache::Cache;
 use crate::vm::kernel::Kernel;
 use crate::vm::tools::Tools;
 
+/// The newest kernel whose headers sparse's last release reads; later ones want a sparse that is not released.
+const SPARSE_SERIES: &str = "6.12";
+
 /// What `cargo xtask kernel` can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
@@ -24,22 +30,37 @@ pub(crate) enum Task {
         #[arg(long, value_delimiter = ',', default_value = "all")]
         kernel: Vec<String>,
     },
+    /// Run sparse and `checkpatch --strict` of the newest kernel; a complaint is an error
+    Lint,
 }
 
 /// Carries out a `kernel` command.
 pub(crate) fn run(task: &Task) -> Result<()> {
     let cache = Cache::open()?;
+    let tools = Tools::fetch(&cache, false)?;
     match task {
-        Task::Build { kernel } => build_all(&cache, &crate::vm::series(kernel)),
+        Task::Build { kernel } => build_all(&cache, &tools, &crate::vm::series(kernel)),
+        Task::Lint => check(&cache, &tools),
     }
 }
 
-fn build_all(cache: &Cache, series: &[&str]) -> Result<()> {
-    let tools = Tools::fetch(cache, false)?;
+fn check(cache: &Cache, tools: &Tools) -> Result<()> {
+    let toolchain = Toolchain::fetch(cache)?;
+    let kernel = Kernel::fetch(cache, tools, SPARSE_SERIES, false)?;
+    let headers = Headers::fetch(cache, &toolchain, &kernel)?;
+    let built = build::build(&toolchain, &headers, &format!("{}-sparse", kernel.series), &["C=2"])?;
+    if !built.complaints.is_empty() {
+        bail!("sparse or the compiler complains ({} lines above)", built.complaints.len());
+    }
+    println!("sparse has no complaints");
+    lint::checkpatch(&source::fetch(cache, tools)?)
+}
+
+fn build_all(cache: &Cache, tools: &Tools, series: &[&str]) -> Result<()> {
     let toolchain = Toolchain::fetch(cache)?;
     let mut faults = Vec::new();
     for series in series {
-        let kernel = Kernel::fetch(cache, &tools, series, false)?;
+        let kernel = Kernel::fetch(cache, tools, series, false)?;
         let headers = Headers::fetch(cache, &toolchain, &kernel)?;
         println!("== {} ({})", series, kernel.release);
         match build::build(&toolchain, &headers, series, &[]) {
