@@ -20,17 +20,19 @@ pub(crate) fn of_refusal(refused: Refused) -> ucs_status_t {
     }
 }
 
-/// Why an endpoint failed.
+/// Why an endpoint failed. UCP answers what is sent on a failed endpoint with `UCS_ERR_ENDPOINT_TIMEOUT`, whatever the transport
+/// said (`ucp_failed_tl_ep`); with the same status here, a program's error handler and its requests agree. The log has the cause.
 pub(crate) fn of_failure(failure: Failure) -> ucs_status_t {
     match failure {
-        Failure::PeerTimeout | Failure::RailsDown => UCS_ERR_ENDPOINT_TIMEOUT,
         Failure::Refused(_) => UCS_ERR_UNREACHABLE,
-        Failure::PeerRestarted
+        Failure::PeerTimeout
+        | Failure::RailsDown
+        | Failure::PeerRestarted
         | Failure::PeerGone
         | Failure::PeerClosed
         | Failure::Reset
         | Failure::Protocol
-        | Failure::Closed => UCS_ERR_CONNECTION_RESET,
+        | Failure::Closed => UCS_ERR_ENDPOINT_TIMEOUT,
     }
 }
 
