@@ -14,8 +14,8 @@ use crate::shared::Shared;
 use crate::strangers::Strangers;
 use crate::timers::{Deadlines, NEVER};
 use crate::{
-    Atomic, Body, Config, ConnId, ConnectError, Delivery, Event, Failure, Fill, Message, Peer, Rails, Refused,
-    Released, Stats, Transfer, Transmit, Verdict,
+    Atomic, Body, Config, ConnId, ConnInfo, ConnectError, Delivery, Event, Failure, Fill, Message, Peer, Rails,
+    Refused, Released, Stats, Transfer, Transmit, Verdict,
 };
 
 /// The protocol engine of one channel, generic over the driver's handles: `T` for frames that it sends, `R` for frames that it received.
@@ -42,25 +42,6 @@ type Parts<'a, T, R> = (&'a mut Connection<T, R>, &'a mut Shared<T, R>);
 pub(crate) struct Slot<T, R> {
     generation: u16,
     pub(crate) conn: Option<Box<Connection<T, R>>>,
-}
-
-/// A connection as [`Engine::info`] shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnInfo {
-    /// Its name.
-    pub conn: ConnId,
-    /// The other side.
-    pub peer: Peer,
-    /// How far it is: `connecting`, `open`, `closing` or `failed`.
-    pub state: &'static str,
-    /// Why it failed.
-    pub failure: Option<Failure>,
-    /// Rails that it uses now.
-    pub rails: usize,
-    /// What it has counted.
-    pub stats: Stats,
-    /// Memory that it occupies, in bytes.
-    pub memory_bytes: usize,
 }
 
 impl<T: Copy, R: Copy> Engine<T, R> {
@@ -648,19 +629,5 @@ where
         dst: header.dst,
         header: header.emit(),
         body: Body::Frame { frame, payload_len: header.form.payload_len() },
-    }
-}
-
-impl ConnInfo {
-    fn of<T: Copy, R: Copy>(conn: &Connection<T, R>) -> Self {
-        let (state, failure) = match conn.phase {
-            Phase::Connecting => ("connecting", None),
-            Phase::Accepting | Phase::Open => ("open", None),
-            Phase::Closing | Phase::Lingering => ("closing", None),
-            Phase::Over(failure) => ("failed", Some(failure)),
-        };
-        let rails = conn.rails.usable().count_ones() as usize;
-        let (stats, memory_bytes) = (conn.snapshot(), conn.memory_bytes());
-        Self { conn: conn.id, peer: conn.peer, state, failure, rails, stats, memory_bytes }
     }
 }

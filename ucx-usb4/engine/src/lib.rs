@@ -65,9 +65,9 @@ mod transmit;
 
 pub use config::{Config, Timeouts};
 pub use delivery::{Content, Delivery, Verdict};
-pub use engine::{ConnInfo, Engine};
+pub use engine::Engine;
 pub use event::{ConnectError, Event, Failure, OpFailure, Refused, Released};
 pub use message::{Atomic, Body, ConnId, Fill, Message, Peer, Transfer, Transmit};
 pub use rails::Rails;
 pub use regions::{Access, RegionTable, TooManyRegions};
-pub use stats::Stats;
+pub use stats::{ConnInfo, ConnState, Stats};

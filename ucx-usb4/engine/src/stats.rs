@@ -1,4 +1,56 @@
-//! What a connection has counted.
+//! What a connection is and has counted, for observers.
+
+use crate::connection::{Connection, Phase};
+use crate::{ConnId, Failure, Peer};
+
+/// A connection as [`Engine::info`](crate::Engine::info) shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnInfo {
+    /// Its name.
+    pub conn: ConnId,
+    /// The other side.
+    pub peer: Peer,
+    /// How far it is.
+    pub state: ConnState,
+    /// Rails that it uses now.
+    pub rails: usize,
+    /// What it has counted.
+    pub stats: Stats,
+    /// Memory that it occupies, in bytes.
+    pub memory_bytes: usize,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnState {
+    /// The peer has not answered yet.
+    Connecting,
+    /// Frames flow.
+    Open,
+    /// Both sides are taking leave.
+    Closing,
+    /// It is over, for this reason.
+    Failed(Failure),
+}
+
+impl ConnInfo {
+    pub(crate) fn of<T: Copy, R: Copy>(conn: &Connection<T, R>) -> Self {
+        let state = match conn.phase {
+            Phase::Connecting => ConnState::Connecting,
+            Phase::Accepting | Phase::Open => ConnState::Open,
+            Phase::Closing | Phase::Lingering => ConnState::Closing,
+            Phase::Over(failure) => ConnState::Failed(failure),
+        };
+        Self {
+            conn: conn.id,
+            peer: conn.peer,
+            state,
+            rails: conn.rails.usable().count_ones() as usize,
+            stats: conn.snapshot(),
+            memory_bytes: conn.memory_bytes(),
+        }
+    }
+}
 
 /// Counters and gauges of a connection. Counters start at 0 when the connection opens and wrap never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -193,7 +193,7 @@ impl App {
         };
         let peer = cx.directory[process.app.endpoints[index].target];
         let Some(info) = process.engine.info(open.conn) else { return Ok(false) };
-        if info.peer != peer || info.failure.is_some() {
+        if info.peer != peer || matches!(info.state, crate::ConnState::Failed(_)) {
             // The other end is gone; the failure is on its way.
             return Ok(false);
         }

@@ -1,6 +1,6 @@
 //! Shows observers (`usb4ctl status`) what the engine counts, a few times a second.
 
-use usb4_engine::ConnInfo;
+use usb4_engine::{ConnInfo, ConnState};
 use usb4_link::{Carrier, ConnectionState, ConnectionStats};
 
 use super::Port;
@@ -38,10 +38,10 @@ pub(super) fn shown(info: &ConnInfo) -> ConnectionStats {
     ConnectionStats {
         peer: info.peer.address,
         state: match info.state {
-            "connecting" => ConnectionState::Connecting,
-            "open" => ConnectionState::Ready,
-            "closing" => ConnectionState::Closing,
-            _ => ConnectionState::Failed,
+            ConnState::Connecting => ConnectionState::Connecting,
+            ConnState::Open => ConnectionState::Ready,
+            ConnState::Closing => ConnectionState::Closing,
+            ConnState::Failed(_) => ConnectionState::Failed,
         },
         tx_frames: stats.frames_sent,
         tx_bytes: stats.bytes_sent,

@@ -148,9 +148,8 @@ impl Port {
         self.rma_marks[slot] = Some((conn, self.engine.sent_mark(conn)));
     }
 
-    /// Sends frames of operations and answers, as far as windows, rails and the pool have room. Returns whether any was sent.
-    pub fn push_operations(&mut self) -> bool {
-        let mut any = false;
+    /// Sends frames of operations and answers, as far as windows, rails and the pool have room.
+    pub fn push_operations(&mut self) {
         for _ in 0..FILLS_PER_CALL {
             let Some(fill) = self.engine.poll_fill(self.now_ns, rails!(self)) else { break };
             // What is not filled now is offered again.
@@ -164,10 +163,8 @@ impl Port {
                 Ok(transmit) => self.submit(&transmit),
                 Err(frame) => self.channel.free(frame),
             }
-            any = true;
         }
         self.channel.doorbell();
-        any
     }
 
     /// Writes a frame as the engine asks. False: the region that the bytes come from is gone.
