@@ -12,4 +12,4 @@ pub use fabric::Fabric;
 pub use job::{Job, Mpi, Outcome, Running};
 pub use prefix::Prefix;
 pub use processes::{cpu_time, descendants, go_on, kill, stop};
-pub use stats::{ChannelStats, RailStats, Traffic};
+pub use stats::{ChannelStats, RailStats, Requested, Tally, Traffic};

@@ -25,6 +25,36 @@ pub struct ChannelStats {
     pub sleeps: u64,
     /// What of it went over each rail, and within the node.
     pub rails: Vec<RailStats>,
+    /// What UCX asked for besides messages.
+    pub requested: Requested,
+}
+
+/// Remote memory access by UCT function.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+pub struct Requested {
+    /// `uct_ep_put_zcopy`.
+    pub put_zcopy: Tally,
+    /// `uct_ep_get_zcopy`.
+    pub get_zcopy: Tally,
+    /// `uct_ep_atomic*_fetch` and `uct_ep_atomic_cswap*`.
+    pub atomic_fetch: Tally,
+}
+
+impl Requested {
+    /// Bytes that went straight from one user's buffer to the other's.
+    #[must_use]
+    pub fn zero_copy_bytes(&self) -> u64 {
+        self.put_zcopy.bytes + self.get_zcopy.bytes
+    }
+}
+
+/// Calls and their bytes.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+pub struct Tally {
+    /// How many.
+    pub calls: u64,
+    /// Of all calls together.
+    pub bytes: u64,
 }
 
 /// A rail's share.
@@ -124,10 +154,12 @@ mod tests {
     fn lines_add_up() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stats");
+        let none = "{\"calls\":0,\"bytes\":0}";
         let line = |node: u32, loopback: u64, cable: u64| {
             format!(
                 "{{\"node\":{node},\"channel\":1,\"pid\":9,\"tx_frames\":1,\"tx_bytes\":{},\"rx_frames\":2,\
-                 \"rx_bytes\":3,\"retransmits\":4,\"sleeps\":7,\"another\":5,\"rails\":[\
+                 \"rx_bytes\":3,\"retransmits\":4,\"sleeps\":7,\"another\":5,\"requested\":{{\"put_zcopy\":{none},\
+                 \"get_zcopy\":{none},\"atomic_fetch\":{none}}},\"rails\":[\
                  {{\"rail\":\"rail 0\",\"tx_bytes\":{cable},\"lost\":1}},\
                  {{\"rail\":\"loopback\",\"tx_bytes\":{loopback},\"lost\":0}}]}}\n",
                 loopback + cable

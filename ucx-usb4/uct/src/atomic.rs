@@ -142,7 +142,10 @@ fn post(
         let key = rkey as u64;
         let atomic = Atomic { cookie: 0, remote_addr, key, code, width, operand: value, compare: 0, fetch: false };
         match port.post_atomic(ep.conn(), &atomic) {
-            Ok(()) => UCS_OK,
+            Ok(()) => {
+                ep.iface().requested().atomic_post.add(width.bytes() as usize);
+                UCS_OK
+            }
             Err(refused) => status::of_refusal(refused),
         }
     })
@@ -171,6 +174,7 @@ fn fetch(
     let Operands { value: operand, compare } = operands;
     let atomic = Atomic { cookie, remote_addr, key, code, width, operand, compare, fetch: true };
     port.start_atomic(ep.conn(), atomic).expect("admitted above");
+    ep.iface().requested().atomic_fetch.add(width.bytes() as usize);
     port.push_operations();
     UCS_INPROGRESS
 }

@@ -18,6 +18,7 @@ use crate::pending::Schedule;
 use crate::port::address::{DEVICE_ADDR_LEN, IFACE_ADDR_LEN};
 use crate::port::{Arrival, Event, MAX_MESSAGE, Port};
 use crate::settings::{Config, Settings};
+use crate::stats::Requested;
 use crate::{am, atomic, ep, event, flush, pending, rma, stats, status};
 
 /// Arrivals that one call of progress handles at most, so that the other interfaces of the worker have their turn.
@@ -34,6 +35,7 @@ pub(crate) struct Iface {
     schedule: Schedule,
     flushes: Flushes,
     operations: Operations,
+    requested: Requested,
     settings: Settings,
     /// Where buffered messages longer than a frame are packed.
     scratch: RefCell<Vec<u8>>,
@@ -89,6 +91,11 @@ impl Iface {
     /// The puts, gets and atomics under way.
     pub(crate) fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// How often each of them was asked for.
+    pub(crate) fn requested(&self) -> &Requested {
+        &self.requested
     }
 
     pub(crate) fn add_endpoint(&self, conn: ConnId, ep: *const Ep) {
@@ -303,6 +310,7 @@ pub(crate) unsafe fn open(
         schedule: Schedule::default(),
         flushes: Flushes::default(),
         operations: Operations::default(),
+        requested: Requested::default(),
         settings,
         scratch: RefCell::new(scratch),
         partial: RefCell::default(),
@@ -352,7 +360,7 @@ unsafe extern "C" fn iface_close(handle: uct_iface_h) {
     let iface = unsafe { Box::from_raw(handle.cast::<Iface>()) };
     iface.port().close();
     if let Some(path) = &iface.settings.stats {
-        stats::append(path, &iface.port());
+        stats::append(path, &iface.port(), &iface.requested);
     }
     // SAFETY: `open` initialized the base.
     unsafe { iface.registered.cleanup_iface(iface.handle()) };

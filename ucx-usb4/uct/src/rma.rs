@@ -54,6 +54,7 @@ pub(crate) unsafe extern "C" fn put_short(
     // SAFETY: UCX passes `length` readable bytes.
     unsafe { filler.put(buffer.cast(), length) };
     port.send_put(ep.conn(), frame, length);
+    ep.iface().requested().put_short.add(length);
     UCS_OK
 }
 
@@ -83,6 +84,7 @@ pub(crate) unsafe extern "C" fn put_bcopy(
         port.cancel(frame);
     } else {
         port.send_put(ep.conn(), frame, length);
+        ep.iface().requested().put_bcopy.add(length);
     }
     length.cast_signed()
 }
@@ -143,6 +145,7 @@ pub(crate) unsafe extern "C" fn get_bcopy(
     // SAFETY: the buffer belongs to the operation until its event.
     let started = unsafe { port.start_get(ep.conn(), transfer) };
     started.expect("admitted above");
+    ep.iface().requested().get_bcopy.add(length);
     port.push_operations();
     UCS_INPROGRESS
 }
@@ -210,6 +213,11 @@ unsafe fn zcopy(
         };
         started.expect("admitted above");
         remote_addr = remote_addr.wrapping_add(len);
+    }
+    let requested = ep.iface().requested();
+    match direction {
+        Direction::Put => requested.put_zcopy.add(total),
+        Direction::Get => requested.get_zcopy.add(total),
     }
     port.push_operations();
     UCS_INPROGRESS

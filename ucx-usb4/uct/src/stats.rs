@@ -1,5 +1,6 @@
 //! What an interface counted, as one line of JSON at its end (`UCX_USB4_STATS`): the proof that usb4 carried the bytes.
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
@@ -8,10 +9,42 @@ use serde_json::json;
 
 use crate::port::Port;
 
+/// What UCX asked for besides messages, by function: which of them a program's large messages took.
+#[derive(Default)]
+pub(crate) struct Requested {
+    pub(crate) put_short: Tally,
+    pub(crate) put_bcopy: Tally,
+    pub(crate) put_zcopy: Tally,
+    pub(crate) get_bcopy: Tally,
+    pub(crate) get_zcopy: Tally,
+    pub(crate) atomic_post: Tally,
+    pub(crate) atomic_fetch: Tally,
+}
+
+/// Calls that were taken, and their bytes.
+#[derive(Default)]
+pub(crate) struct Tally {
+    calls: Cell<u64>,
+    bytes: Cell<u64>,
+}
+
+impl Tally {
+    /// One more call, of `len_bytes`.
+    #[inline]
+    pub(crate) fn add(&self, len_bytes: usize) {
+        self.calls.set(self.calls.get() + 1);
+        self.bytes.set(self.bytes.get() + len_bytes as u64);
+    }
+
+    fn describe(&self) -> serde_json::Value {
+        json!({ "calls": self.calls.get(), "bytes": self.bytes.get() })
+    }
+}
+
 /// Appends the port's counters to the file. A failure is logged: the job's result does not depend on it.
-pub(crate) fn append(path: &Path, port: &Port) {
+pub(crate) fn append(path: &Path, port: &Port, requested: &Requested) {
     // One write of one line: several processes append to the same file.
-    let line = format!("{}\n", describe(port));
+    let line = format!("{}\n", describe(port, requested));
     let written =
         OpenOptions::new().create(true).append(true).open(path).and_then(|mut file| file.write_all(line.as_bytes()));
     if let Err(error) = written {
@@ -19,7 +52,7 @@ pub(crate) fn append(path: &Path, port: &Port) {
     }
 }
 
-fn describe(port: &Port) -> serde_json::Value {
+fn describe(port: &Port, requested: &Requested) -> serde_json::Value {
     let counters = port.counters();
     let total = port.totals();
     let address = port.address().address;
@@ -50,5 +83,11 @@ fn describe(port: &Port) -> serde_json::Value {
         "credit_stalls": total.credit_stalls, "rail_stalls": total.rail_stalls,
         "wakeups_sent": counters.wakeups_sent, "sleeps": counters.sleeps,
         "rails": rails,
+        "requested": {
+            "put_short": requested.put_short.describe(), "put_bcopy": requested.put_bcopy.describe(),
+            "put_zcopy": requested.put_zcopy.describe(), "get_bcopy": requested.get_bcopy.describe(),
+            "get_zcopy": requested.get_zcopy.describe(),
+            "atomic_post": requested.atomic_post.describe(), "atomic_fetch": requested.atomic_fetch.describe(),
+        },
     })
 }

@@ -1,0 +1,34 @@
+//! Remote memory access: large messages take it, and MPI's one-sided operations come out right over cables that lose frames.
+
+use mpi_tests::{Fabric, Job, Mpi, Prefix};
+
+/// UCX's rendezvous reads (or writes) large messages straight from buffer to buffer.
+#[test]
+fn large_messages_take_zero_copy_get_or_put() {
+    let prefix = Prefix::staged();
+    let (rounds, length) = (10, 4 << 20);
+    for mpi in [Mpi::OpenMpi, Mpi::Mpich] {
+        let fabric = Fabric::strix_halo(0.0);
+        let job = Job::example(mpi, &prefix, &fabric, 2, "ring").env("UCX_TLS", "usb4");
+        let outcome = job.arg(length.to_string()).arg(rounds.to_string()).run();
+        outcome.assert_pass();
+        let zero_copy: u64 = outcome.traffic.channels.iter().map(|channel| channel.requested.zero_copy_bytes()).sum();
+        assert!(zero_copy >= rounds * length, "{mpi:?}: {zero_copy} bytes by zero-copy: {:?}", outcome.traffic);
+    }
+}
+
+#[test]
+fn one_sided_operations_validate_under_loss() {
+    let prefix = Prefix::staged();
+    let fabric = Fabric::strix_halo(0.01);
+    let benchmarks = "put_latency,put_bw,get_latency,get_bw,acc_latency,get_acc_latency,fop_latency,cas_latency";
+    let job = Job::new(Mpi::OpenMpi, &prefix, &fabric, 2, prefix.program("osu-bench")).env("UCX_TLS", "usb4");
+    let arguments = ["suite", benchmarks, "-c", "-i", "20", "-x", "2", "-m", "8:65536", "--json"];
+    let outcome = job.args(arguments).run();
+    assert!(outcome.status.success(), "{}\n{}", outcome.stdout, outcome.stderr);
+    let rows = |verdict: &str| outcome.stdout.matches(&format!("\"validation\": \"{verdict}\"")).count();
+    assert!(rows("Pass") > 50 && rows("Fail") == 0, "{}", outcome.stdout);
+    let atomics: u64 = outcome.traffic.channels.iter().map(|channel| channel.requested.atomic_fetch.calls).sum();
+    assert!(atomics > 0, "fetch-and-op and compare-and-swap did not reach usb4: {:?}", outcome.traffic);
+    assert!(outcome.traffic.lost() > 0 && outcome.traffic.retransmits() > 0, "{:?}", outcome.traffic);
+}
