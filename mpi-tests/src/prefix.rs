@@ -25,13 +25,13 @@ impl Prefix {
         prefix
     }
 
-    /// The path of a program: usb4ctl, osu-bench, halo, ring (the last two for Open MPI).
+    /// The path of a program: usb4ctl, osu-bench, or an example (the latter two for Open MPI).
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         self.0.join("bin").join(name)
     }
 
-    /// The path of halo or ring, built for MPICH.
+    /// The path of an example, built for MPICH.
     #[must_use]
     pub fn mpich_program(&self, name: &str) -> PathBuf {
         self.0.join("mpich/bin").join(name)

@@ -4,11 +4,22 @@ use mpi_tests::{Fabric, Job, Mpi, Prefix};
 
 const MPIS: [Mpi; 2] = [Mpi::OpenMpi, Mpi::Mpich];
 
-/// Runs both examples over usb4 alone, and checks that all nodes of the fabric sent over cables.
+/// The examples, with arguments that keep them short.
+const EXAMPLES: [(&str, &[&str]); 7] = [
+    ("halo", &[]),
+    ("ring", &[]),
+    ("point_to_point", &["60"]),
+    ("collectives", &["1000", "6"]),
+    ("one_sided", &["300"]),
+    ("conjugate_gradient", &["64"]),
+    ("sample_sort", &["100000"]),
+];
+
+/// Runs all examples over usb4 alone, and checks that all nodes of the fabric sent over cables.
 fn over_usb4_alone(mpi: Mpi, fabric: impl Fn() -> Fabric, ranks: u32, nodes: &[u32]) {
     let prefix = Prefix::staged();
-    for program in ["halo", "ring"] {
-        let outcome = Job::example(mpi, &prefix, &fabric(), ranks, program).run();
+    for (program, arguments) in EXAMPLES {
+        let outcome = Job::example(mpi, &prefix, &fabric(), ranks, program).args(arguments).run();
         outcome.assert_pass();
         assert_eq!(outcome.traffic.sending_nodes(), nodes, "{mpi:?} {program}: {:?}", outcome.traffic);
     }

@@ -8,8 +8,11 @@ use crate::{packages, workspace};
 
 /// The packages that are staged.
 const PACKAGES: [&str; 5] = ["ucx-usb4", "usb4-preload", "usb4ctl", "osu-bench", "mpi-examples"];
-/// Programs, by file name.
-const PROGRAMS: [&str; 4] = ["usb4ctl", "osu-bench", "halo", "ring"];
+/// Programs, by file name, beside the examples.
+const PROGRAMS: [&str; 2] = ["usb4ctl", "osu-bench"];
+/// The examples, by file name.
+pub(crate) const EXAMPLES: [&str; 7] =
+    ["point_to_point", "collectives", "one_sided", "conjugate_gradient", "sample_sort", "halo", "ring"];
 /// Libraries: what cargo calls them, and what UCX and usb4ctl look for.
 const LIBRARIES: [(&str, &str); 2] =
     [("libuct_usb4.so", "libuct_usb4.so.0"), ("libucx_usb4_preload.so", "libucx_usb4_preload.so")];
@@ -41,7 +44,7 @@ pub(crate) fn build(shell: &Shell) -> anyhow::Result<Stage> {
     for (built, installed) in LIBRARIES {
         install(shell, &release.join(built), &stage.prefix.join("lib/ucx-usb4").join(installed))?;
     }
-    for program in PROGRAMS {
+    for program in PROGRAMS.into_iter().chain(EXAMPLES) {
         install(shell, &release.join(program), &stage.program(program))?;
     }
     eprintln!("staged {}", stage.prefix.display());
@@ -54,7 +57,7 @@ pub(crate) fn build_for_mpich(shell: &Shell, stage: &Stage) -> anyhow::Result<()
     cmd!(shell, "cargo build --release --locked -p mpi-examples --target-dir {target}")
         .env("MPICC", "mpicc.mpich")
         .run()?;
-    for program in ["halo", "ring"] {
+    for program in EXAMPLES {
         install(shell, &target.join("release").join(program), &stage.prefix.join("mpich/bin").join(program))?;
     }
     Ok(())

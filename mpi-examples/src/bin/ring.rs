@@ -6,9 +6,9 @@
 
 use std::process::ExitCode;
 
-use mpi::collective::SystemOperation;
 use mpi::point_to_point::send_receive_into;
-use mpi::traits::{Communicator, CommunicatorCollectives};
+use mpi::traits::Communicator;
+use mpi_examples::{Argument, Digest, Meter, finish};
 
 /// Byte `index` of the block that starts at rank `origin` in `round`.
 fn expected(origin: i32, round: usize, index: usize) -> u8 {
@@ -27,22 +27,15 @@ fn checksum(bytes: &[u8]) -> u64 {
     high << 32 | low
 }
 
-fn argument(position: usize, default: usize) -> Result<usize, String> {
-    match std::env::args().nth(position) {
-        Some(text) => text.parse().map_err(|_| format!("{text} is not a number; usage: ring [BYTES [ROUNDS]]")),
-        None => Ok(default),
-    }
-}
-
 fn main() -> ExitCode {
     let universe = mpi::initialize().expect("MPI starts once in a process");
     let world = universe.world();
     let (rank, ranks) = (world.rank(), world.size());
-    let (bytes, rounds) = match (argument(1, 1 << 20), argument(2, 3)) {
+    let (bytes, rounds) = match (Argument::at(1, 1 << 20), Argument::at(2, 3usize)) {
         (Ok(bytes), Ok(rounds)) => (bytes, rounds),
         (Err(message), _) | (_, Err(message)) => {
             if rank == 0 {
-                eprintln!("ring: {message}");
+                eprintln!("ring: {message}; usage: ring [BYTES [ROUNDS]]");
             }
             return if rank == 0 { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
@@ -50,13 +43,15 @@ fn main() -> ExitCode {
     let next = world.process_at_rank((rank + 1) % ranks);
     let previous = world.process_at_rank((rank + ranks - 1) % ranks);
 
+    let mut meter = Meter::start();
     let (mut wrong, mut sum) = (0u64, 0u64);
     for round in 0..rounds {
         let mut block: Vec<u8> = (0..bytes).map(|index| expected(rank, round, index)).collect();
         let sent = checksum(&block);
         for hop in 1..=ranks {
             let mut arrived = vec![0u8; bytes];
-            send_receive_into(&block[..], &next, &mut arrived[..], &previous);
+            meter.communicate(|| send_receive_into(&block[..], &next, &mut arrived[..], &previous));
+            meter.step();
             // After `hop` hops a block is that far from its origin.
             let origin = (rank + ranks - hop) % ranks;
             let differs = |(index, byte): &(usize, &u8)| **byte != expected(origin, round, *index);
@@ -68,14 +63,6 @@ fn main() -> ExitCode {
         sum = sum.wrapping_add(sent);
     }
 
-    let (mut all_wrong, mut all_sums) = (0u64, 0u64);
-    world.all_reduce_into(&wrong, &mut all_wrong, SystemOperation::sum());
-    world.all_reduce_into(&sum, &mut all_sums, SystemOperation::sum());
-    let what = format!("{ranks} ranks, {rounds} rounds of {bytes} bytes, checksum {all_sums:016x}");
-    match (rank, all_wrong) {
-        (0, 0) => println!("ring: PASS: {what}"),
-        (0, count) => println!("ring: FAIL: {count} bytes or checksums were wrong: {what}"),
-        _ => {}
-    }
-    if rank == 0 && all_wrong != 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let what = format!("{ranks} ranks, {rounds} rounds of {bytes} bytes, checksum {sum:016x}");
+    finish(&world, "ring", &meter, wrong, Digest::of([sum]), &what)
 }
