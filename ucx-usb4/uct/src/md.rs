@@ -35,8 +35,9 @@ pub(crate) const CAPS: MdCaps = MdCaps {
     flags: MdFlags::REG.union(MdFlags::NEED_RKEY).union(MdFlags::INVALIDATE_RMA).union(MdFlags::INVALIDATE_AMO),
     reg_mem_types: HOST_MEMORY,
     access_mem_types: HOST_MEMORY,
-    // A registration costs less than a look into UCX's cache of them.
-    cache_mem_types: 0,
+    // A registration costs less than a look into UCX's cache of them, but the protocols that are UCX's default from 1.16 on
+    // register through the cache alone, and a UCX with assertions (Debian's) ends the job at a type that is not in it.
+    cache_mem_types: HOST_MEMORY,
     max_reg_bytes: usize::MAX,
     rkey_packed_size: RKEY_LEN,
     // An entry in a table: nothing is pinned, nothing mapped.
