@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::prefix::clear;
 use crate::processes::kill_family;
+use crate::ucx::Ucx;
 use crate::{Fabric, Prefix, Traffic};
 
 /// Far beyond what any job takes: it only keeps a hang from stopping everything.
@@ -77,6 +78,7 @@ impl Job {
     pub fn bare(fabric: &Fabric, program: impl AsRef<OsStr>) -> Job {
         let mut command = Command::new(program);
         clear(&mut command);
+        Ucx::chosen().apply(&mut command);
         let stats = fabric.scratch("stats");
         command.env("UCX_USB4_LINKS", fabric.links()).env("UCX_USB4_STATS", &stats);
         allow(&mut command);
@@ -192,7 +194,10 @@ impl Running {
             reader.take().map_or_else(String::new, |reader| reader.join().unwrap_or_default())
         };
         let (stdout, stderr) = (text(&mut self.stdout), text(&mut self.stderr));
-        Outcome { status, stdout, stderr, traffic: Traffic::read(&self.stats) }
+        let traffic = Traffic::read(&self.stats);
+        let ucx = Ucx::chosen();
+        traffic.channels.iter().for_each(|channel| ucx.check(&channel.ucx));
+        Outcome { status, stdout, stderr, traffic }
     }
 }
 

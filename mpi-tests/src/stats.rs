@@ -5,6 +5,8 @@ use std::path::Path;
 /// One line of the file: one channel. Bytes include the frame headers.
 #[derive(Clone, Debug, serde::Deserialize)]
 pub struct ChannelStats {
+    /// The release of UCX in its process.
+    pub ucx: String,
     /// The simulated node.
     pub node: u32,
     /// Number of the channel on that node.
@@ -157,7 +159,7 @@ mod tests {
         let none = "{\"calls\":0,\"bytes\":0}";
         let line = |node: u32, loopback: u64, cable: u64| {
             format!(
-                "{{\"node\":{node},\"channel\":1,\"pid\":9,\"tx_frames\":1,\"tx_bytes\":{},\"rx_frames\":2,\
+                "{{\"ucx\":\"1.13.1\",\"node\":{node},\"channel\":1,\"pid\":9,\"tx_frames\":1,\"tx_bytes\":{},\"rx_frames\":2,\
                  \"rx_bytes\":3,\"retransmits\":4,\"sleeps\":7,\"another\":5,\"requested\":{{\"put_zcopy\":{none},\
                  \"get_zcopy\":{none},\"atomic_fetch\":{none}}},\"rails\":[\
                  {{\"rail\":\"rail 0\",\"tx_bytes\":{cable},\"lost\":1}},\

@@ -3,19 +3,18 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mpi_tests::{Fabric, Job, Mpi, Prefix, Running, descendants, go_on, kill, stop};
+use mpi_tests::{Fabric, Job, Mpi, Prefix, Running, descendants, go_on, kill, stop, under_each_mpi};
 
-#[test]
-fn one_per_cent_of_all_frames_lost_changes_no_byte() {
+under_each_mpi!(one_per_cent_of_all_frames_lost_changes_no_byte, a_killed_rank_ends_the_job_with_an_error);
+
+fn one_per_cent_of_all_frames_lost_changes_no_byte(mpi: Mpi) {
     let prefix = Prefix::staged();
-    for mpi in [Mpi::OpenMpi, Mpi::Mpich] {
-        let fabric = Fabric::strix_halo(0.01);
-        Job::example(mpi, &prefix, &fabric, 2, "halo").run().assert_pass();
-        let outcome = Job::example(mpi, &prefix, &fabric, 2, "ring").arg("4000000").run();
-        outcome.assert_pass();
-        let (lost, again) = (outcome.traffic.lost(), outcome.traffic.retransmits());
-        assert!(lost > 0 && again > 0, "{lost} frames lost, {again} sent again: the cable was too good");
-    }
+    let fabric = Fabric::strix_halo(0.01);
+    Job::example(mpi, &prefix, &fabric, 2, "halo").run().assert_pass();
+    let outcome = Job::example(mpi, &prefix, &fabric, 2, "ring").arg("4000000").run();
+    outcome.assert_pass();
+    let (lost, again) = (outcome.traffic.lost(), outcome.traffic.retransmits());
+    assert!(lost > 0 && again > 0, "{lost} frames lost, {again} sent again: the cable was too good");
 }
 
 #[test]
@@ -111,16 +110,13 @@ fn wait_for_traffic(fabric: &Fabric, bytes: u64) {
     }
 }
 
-#[test]
-fn a_killed_rank_ends_the_job_with_an_error() {
+fn a_killed_rank_ends_the_job_with_an_error(mpi: Mpi) {
     let prefix = Prefix::staged();
-    for mpi in [Mpi::OpenMpi, Mpi::Mpich] {
-        let fabric = Fabric::strix_halo(0.0);
-        let (job, pids) = long_job(&prefix, &fabric, mpi, 3);
-        kill(pids[1]);
-        let outcome = job.finish();
-        assert!(!outcome.status.success() && !outcome.stdout.contains("PASS"), "{mpi:?}: {outcome:?}");
-    }
+    let fabric = Fabric::strix_halo(0.0);
+    let (job, pids) = long_job(&prefix, &fabric, mpi, 3);
+    kill(pids[1]);
+    let outcome = job.finish();
+    assert!(!outcome.status.success() && !outcome.stdout.contains("PASS"), "{outcome:?}");
 }
 
 #[test]

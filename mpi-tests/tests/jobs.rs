@@ -1,8 +1,15 @@
 //! The examples, which check their own results, over usb4: under both MPIs, on two and three nodes.
 
-use mpi_tests::{Fabric, Job, Mpi, Prefix};
+use mpi_tests::{Fabric, Job, Mpi, Prefix, under_each_mpi};
 
-const MPIS: [Mpi; 2] = [Mpi::OpenMpi, Mpi::Mpich];
+under_each_mpi!(
+    two_ranks_on_two_nodes,
+    four_ranks_two_on_each_node,
+    three_ranks_on_three_nodes_each_joined_with_each,
+    usb4_beside_shared_memory,
+    the_bytes_go_over_the_cables_and_over_all_rails,
+    ranks_of_one_node_reach_each_other_within_it,
+);
 
 /// The examples, with arguments that keep them short.
 const EXAMPLES: [(&str, &[&str]); 7] = [
@@ -25,48 +32,35 @@ fn over_usb4_alone(mpi: Mpi, fabric: impl Fn() -> Fabric, ranks: u32, nodes: &[u
     }
 }
 
-#[test]
-fn two_ranks_on_two_nodes() {
-    for mpi in MPIS {
-        over_usb4_alone(mpi, || Fabric::strix_halo(0.0), 2, &[0, 1]);
-    }
+fn two_ranks_on_two_nodes(mpi: Mpi) {
+    over_usb4_alone(mpi, || Fabric::strix_halo(0.0), 2, &[0, 1]);
 }
 
-#[test]
-fn four_ranks_two_on_each_node() {
-    for mpi in MPIS {
-        over_usb4_alone(mpi, || Fabric::strix_halo(0.0), 4, &[0, 1]);
-    }
+fn four_ranks_two_on_each_node(mpi: Mpi) {
+    over_usb4_alone(mpi, || Fabric::strix_halo(0.0), 4, &[0, 1]);
 }
 
-#[test]
-fn three_ranks_on_three_nodes_each_joined_with_each() {
-    for mpi in MPIS {
-        over_usb4_alone(mpi, Fabric::triangle, 3, &[0, 1, 2]);
-    }
+fn three_ranks_on_three_nodes_each_joined_with_each(mpi: Mpi) {
+    over_usb4_alone(mpi, Fabric::triangle, 3, &[0, 1, 2]);
 }
 
-#[test]
-fn usb4_beside_shared_memory() {
+fn usb4_beside_shared_memory(mpi: Mpi) {
     let prefix = Prefix::staged();
-    for mpi in MPIS {
-        for ranks in [2, 4] {
-            let fabric = Fabric::strix_halo(0.0);
-            for program in ["halo", "ring"] {
-                Job::example(mpi, &prefix, &fabric, ranks, program).env("UCX_TLS", "usb4,self,sm").run().assert_pass();
-            }
+    for ranks in [2, 4] {
+        let fabric = Fabric::strix_halo(0.0);
+        for program in ["halo", "ring"] {
+            Job::example(mpi, &prefix, &fabric, ranks, program).env("UCX_TLS", "usb4,self,sm").run().assert_pass();
         }
-        let fabric = Fabric::triangle();
-        Job::example(mpi, &prefix, &fabric, 3, "halo").env("UCX_TLS", "usb4,self,sm").run().assert_pass();
     }
+    let fabric = Fabric::triangle();
+    Job::example(mpi, &prefix, &fabric, 3, "halo").env("UCX_TLS", "usb4,self,sm").run().assert_pass();
 }
 
-#[test]
-fn the_bytes_go_over_the_cables_and_over_all_rails() {
+fn the_bytes_go_over_the_cables_and_over_all_rails(mpi: Mpi) {
     const BLOCK_BYTES: u64 = 4 << 20;
     let prefix = Prefix::staged();
     let fabric = Fabric::strix_halo(0.0);
-    let outcome = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").arg(BLOCK_BYTES.to_string()).arg("3").run();
+    let outcome = Job::example(mpi, &prefix, &fabric, 2, "ring").arg(BLOCK_BYTES.to_string()).arg("3").run();
     outcome.assert_pass();
     // Two ranks, three rounds, two hops each.
     let expected = 2 * 3 * 2 * BLOCK_BYTES;
@@ -76,11 +70,10 @@ fn the_bytes_go_over_the_cables_and_over_all_rails() {
     assert_eq!(outcome.traffic.lost(), 0);
 }
 
-#[test]
-fn ranks_of_one_node_reach_each_other_within_it() {
+fn ranks_of_one_node_reach_each_other_within_it(mpi: Mpi) {
     let prefix = Prefix::staged();
     let fabric = Fabric::strix_halo(0.0);
-    let outcome = Job::example(Mpi::OpenMpi, &prefix, &fabric, 2, "ring").env("UCX_USB4_SIM_NODE", "1").run();
+    let outcome = Job::example(mpi, &prefix, &fabric, 2, "ring").env("UCX_USB4_SIM_NODE", "1").run();
     outcome.assert_pass();
     assert!(outcome.traffic.sent_bytes() > (2 * 3 * 2) << 20, "{:?}", outcome.traffic);
     assert_eq!(outcome.traffic.cable_bytes(), 0, "{:?}", outcome.traffic);

@@ -33,17 +33,18 @@ fn a_user_may_still_pass_variables_with_x() {
 #[test]
 fn ranks_on_another_host_get_the_variables() {
     let (prefix, fabric) = (Prefix::staged(), Fabric::strix_halo(0.0));
-    // In place of ssh: drops the options and the host, and runs the command without the caller's environment.
+    // In place of ssh: drops the options and the host, and runs the command without the caller's environment, but for where
+    // that host would have its own UCX.
     let ssh = fabric.scratch("ssh");
     let script = "#!/bin/bash\nwhile [[ $1 == -* ]]; do shift; done\nshift\n\
-                  exec env -i PATH=/usr/bin:/bin HOME=\"$HOME\" OMPI_ALLOW_RUN_AS_ROOT=1 \
+                  exec env -i PATH=/usr/bin:/bin HOME=\"$HOME\" LD_LIBRARY_PATH=\"$LD_LIBRARY_PATH\" OMPI_ALLOW_RUN_AS_ROOT=1 \
                   OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 bash -c \"$*\"\n";
     std::fs::write(&ssh, script).unwrap();
     std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
-    // No host has that name; the stand-in for ssh does not mind.
+    // No host has that name; the stand-in for ssh does not mind. Open MPI 5 has another name for it than 4.
+    let ssh = ssh.display();
     let script = format!(
-        "export OMPI_MCA_plm_rsh_agent='{}'\nmpirun --host far.invalid:2 -n 2 '{}'",
-        ssh.display(),
+        "export OMPI_MCA_plm_rsh_agent='{ssh}' PRTE_MCA_plm_ssh_agent='{ssh}'\nmpirun --host far.invalid:2 -n 2 '{}'",
         prefix.program("ring").display()
     );
     let outcome = shell(&prefix, &fabric, &script);

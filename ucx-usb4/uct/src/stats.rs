@@ -72,8 +72,9 @@ fn describe(port: &Port, requested: &Requested) -> serde_json::Value {
             })
         })
         .collect();
+    let ucx = ucx_sys::registered().map(|registered| registered.version().to_string());
     json!({
-        "node": address.node.0, "channel": address.channel.0, "pid": std::process::id(),
+        "ucx": ucx, "node": address.node.0, "channel": address.channel.0, "pid": std::process::id(),
         "tx_frames": sum(|r| r.tx_frames), "tx_bytes": sum(|r| r.tx_bytes),
         "rx_frames": sum(|r| r.rx_frames), "rx_bytes": sum(|r| r.rx_bytes),
         "messages_sent": total.frames_sent, "payload_bytes_sent": total.bytes_sent,
