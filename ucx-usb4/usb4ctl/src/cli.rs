@@ -68,6 +68,21 @@ pub(crate) enum Command {
     /// Manage simulated cables
     #[command(subcommand)]
     Sim(SimCommand),
+
+    /// Print completions for a shell
+    ///
+    /// Packages install them. By hand: usb4ctl completions bash > ~/.local/share/bash-completion/completions/usb4ctl
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+
+    /// Write the man pages, for packages
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        folder: PathBuf,
+    },
 }
 
 /// Options of `usb4ctl env`.

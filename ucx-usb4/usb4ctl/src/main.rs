@@ -4,7 +4,9 @@
 mod cli;
 mod doctor;
 mod environment;
+mod generate;
 mod install;
+mod out;
 mod run;
 mod sim;
 mod status;
@@ -13,7 +15,6 @@ mod view;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 
 use cli::{Cli, Command, DoctorArgs, EnvArgs};
@@ -49,6 +50,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(arguments) => run_doctor(&find_install(cli), arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Sim(command) => sim::run(command),
+        Command::Completions { shell } => generate::completions(*shell).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Man { folder } => generate::man_pages(folder).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -60,9 +63,9 @@ fn find_install(cli: &Cli) -> Result<Install, InstallError> {
 fn print_environment(install: &Install, arguments: &EnvArgs) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_process(install);
     if arguments.json {
-        println!("{:#}", environment.to_json());
+        out::json(&environment.to_json())?;
     } else {
-        print!("{}", environment.to_shell());
+        out::text(environment.to_shell())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -70,9 +73,9 @@ fn print_environment(install: &Install, arguments: &EnvArgs) -> anyhow::Result<E
 fn run_doctor(install: &Result<Install, InstallError>, arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let report = doctor::examine(&doctor::ThisMachine, install);
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("cannot print the findings")?);
+        out::json(&report)?;
     } else {
-        print!("{report}");
+        out::text(&report)?;
     }
     Ok(if report.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -1,19 +1,20 @@
 //! `usb4ctl sim`: the simulated fabrics of this machine.
 
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use usb4_link::sim::{ConfigError, FabricConfig, Profile, Registry};
 
 use crate::cli::{RailArgs, SimCommand};
-use crate::table;
+use crate::{out, table};
 
 /// Does what the subcommand says.
 pub(crate) fn run(command: &SimCommand) -> anyhow::Result<ExitCode> {
     let registry = Registry::default();
     match command {
-        SimCommand::List => list(&registry),
-        SimCommand::Clean => clean(&registry),
+        SimCommand::List => list(&registry)?,
+        SimCommand::Clean => clean(&registry)?,
         SimCommand::Profiles { name, json } => profiles(name.as_deref(), *json)?,
         SimCommand::Unplug(arguments) => set_rail(&registry, arguments, false)?,
         SimCommand::Replug(arguments) => set_rail(&registry, arguments, true)?,
@@ -21,11 +22,10 @@ pub(crate) fn run(command: &SimCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(registry: &Registry) {
+fn list(registry: &Registry) -> io::Result<()> {
     let fabrics = registry.list();
     if fabrics.is_empty() {
-        println!("no simulated fabric is in use");
-        return;
+        return out::line("no simulated fabric is in use");
     }
     let mut table = table::new(["fabric", "processes", "shared memory", "folder"]);
     for fabric in &fabrics {
@@ -36,14 +36,14 @@ fn list(registry: &Registry) {
         let folder = fabric.path.display().to_string();
         table.add_row([fabric.name.clone(), users, table::bytes(fabric.size_bytes), folder]);
     }
-    println!("{}", table.trim_fmt());
+    out::line(table.trim_fmt())
 }
 
-fn clean(registry: &Registry) {
+fn clean(registry: &Registry) -> io::Result<()> {
     let removed = registry.clean();
     match removed.as_slice() {
-        [] => println!("nothing was left over"),
-        names => println!("removed {}", names.join(", ")),
+        [] => out::line("nothing was left over"),
+        names => out::line(format_args!("removed {}", names.join(", "))),
     }
 }
 
@@ -83,13 +83,13 @@ fn profiles(name: Option<&str>, json: bool) -> anyhow::Result<()> {
         let Some(profile) = Profile::from_name(name) else {
             bail!("there is no profile {name:?}; the profiles are {}", Profile::names());
         };
-        print!("{}", profile.toml());
+        out::text(profile.toml())?;
     } else if json {
         let profiles = Profile::all().iter().map(|profile| ProfileReport::new(*profile));
-        println!("{}", serde_json::to_string_pretty(&profiles.collect::<Result<Vec<_>, _>>()?)?);
+        out::json(&profiles.collect::<Result<Vec<_>, _>>()?)?;
     } else {
         for profile in Profile::all() {
-            println!("sim:{:12} {}", profile.name(), profile.summary());
+            out::line(format_args!("sim:{:12} {}", profile.name(), profile.summary()))?;
         }
     }
     Ok(())
@@ -102,8 +102,8 @@ fn set_rail(registry: &Registry, arguments: &RailArgs, up: bool) -> anyhow::Resu
     };
     let changed = registry.set_rail(&name, arguments.rail.parse()?, up)?;
     let rails = if changed == 1 { "rail" } else { "rails" };
-    println!("{name}: {changed} {rails} {}", if up { "plugged in" } else { "unplugged" });
-    Ok(())
+    let how = if up { "plugged in" } else { "unplugged" };
+    Ok(out::line(format_args!("{name}: {changed} {rails} {how}"))?)
 }
 
 /// The fabric that is meant when there is only one.

@@ -9,8 +9,8 @@ use usb4_link::LinkSpec;
 use usb4_link::sim::{FabricView, Holder, Registry};
 
 use crate::cli::StatusArgs;
-use crate::table;
 use crate::view::{CableReport, ChannelReport, DirectionReport, FabricReport};
+use crate::{out, table};
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -31,9 +31,9 @@ pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
     let status =
         Status { device: Path::new("/dev/usb4dma").exists(), fabrics: views.iter().map(FabricReport::from).collect() };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        out::json(&status)?;
     } else {
-        print!("{}", describe(&status)?);
+        out::text(describe(&status)?)?;
     }
     Ok(ExitCode::SUCCESS)
 }

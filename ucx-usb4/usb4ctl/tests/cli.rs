@@ -193,6 +193,41 @@ fn a_rail_that_is_not_there_is_refused() {
     assert!(stderr(&gone).contains("no-such"), "{}", stderr(&gone));
 }
 
+/// `| head` closes the pipe before everything is printed.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let setup = Setup::new();
+    for arguments in [&["sim", "profiles", "--json"][..], &["env"], &["status"], &["sim", "profiles", "ideal"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_usb4ctl"));
+        command.arg("--libdir").arg(setup.folder.path()).args(arguments).stdout(writer);
+        let output = command.stderr(std::process::Stdio::piped()).output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(141), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn every_subcommand_has_a_man_page_and_is_completed() {
+    let setup = Setup::new();
+    let folder = setup.folder.path().join("man");
+    assert!(setup.usb4ctl(None, &["man", folder.to_str().unwrap()]).status.success());
+    let script = stdout(&setup.usb4ctl(None, &["completions", "bash"]));
+    let help = stdout(&setup.usb4ctl(None, &["--help"]));
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.contains(&"doctor"), "{help}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let page = std::fs::read_to_string(folder.join(format!("usb4ctl-{name}.1"))).expect(name);
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+        assert!(
+            script.contains(&format!("usb4ctl__subcmd__{name}")) || script.contains(&format!("usb4ctl__{name}")),
+            "{name}"
+        );
+    }
+    assert!(folder.join("usb4ctl.1").is_file());
+}
+
 /// The fabric of a description among all that a status lists.
 fn own_fabric(status: &Output, path: &Path) -> serde_json::Value {
     let name = fabric_name(path);
