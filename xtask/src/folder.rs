@@ -37,8 +37,16 @@ pub(crate) const DEBIAN13_MPI: Spec = Spec {
     packages: &["openmpi-bin", "mpich", "ucx-utils", "procps", "iproute2"],
 };
 
+/// Debian 12 with nothing, to install packages in.
+pub(crate) const DEBIAN12: Spec =
+    Spec { name: "debian12", about: "Debian 12, nothing more", suite: "bookworm", packages: &["ca-certificates"] };
+
+/// Debian 13 with nothing.
+pub(crate) const DEBIAN13: Spec =
+    Spec { name: "debian13", about: "Debian 13, nothing more", suite: "trixie", packages: &["ca-certificates"] };
+
 /// All of them.
-pub(crate) const SPECS: &[Spec] = &[DEBIAN13_MPI];
+pub(crate) const SPECS: &[Spec] = &[DEBIAN13_MPI, DEBIAN12, DEBIAN13];
 
 /// Commands of `cargo xtask folder`.
 #[derive(Debug, clap::Subcommand)]
@@ -59,6 +67,9 @@ pub(crate) enum Task {
     Run {
         /// Its name
         name: String,
+        /// Throw away what the command changes; inside, apt-get works
+        #[arg(long)]
+        disposable: bool,
         /// The command
         #[arg(last = true, required = true, value_name = "COMMAND")]
         command: Vec<std::ffi::OsString>,
@@ -73,10 +84,11 @@ pub(crate) fn run(shell: &Shell, task: &Task) -> Result<()> {
             let folder = Folder::open(shell, find(name)?, *refresh)?;
             println!("{}", folder.root.display());
         }
-        Task::Run { name, command } => {
+        Task::Run { name, disposable, command } => {
             let (program, arguments) = command.split_first().context("no command given; write it after --")?;
             let folder = Folder::open(shell, find(name)?, false)?;
-            let mut command = folder.command(program, &[workspace::root(), &workspace::target()])?;
+            let mode = if *disposable { Mode::Disposable } else { Mode::Kept };
+            let mut command = folder.enter(mode, program.as_ref(), &[workspace::root(), &workspace::target()])?;
             let status = command.args(arguments).status().context("unshare did not start")?;
             ensure!(status.success(), "the command failed in {name}: {status}");
         }
@@ -112,12 +124,16 @@ impl Folder {
     /// A command in it, to which arguments and variables can be added. It sees the machine's devices, the folders in `shared`
     /// at their own paths, and, if it exists there, the current folder. Killing the command kills all that it started.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>, shared: &[&Path]) -> Result<Command> {
+        self.enter(Mode::Kept, program.as_ref(), shared)
+    }
+
+    fn enter(&self, mode: Mode, program: &OsStr, shared: &[&Path]) -> Result<Command> {
         let mut command = Command::new("unshare");
         if !rustix::process::geteuid().is_root() {
             command.args(["--user", "--map-root-user"]);
         }
         command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", ENTER, "enter"]);
-        command.arg(&self.root).arg(std::env::current_dir()?);
+        command.arg(mode.word()).arg(&self.root).arg(std::env::current_dir()?);
         for folder in shared {
             std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
             command.arg(folder);
@@ -127,11 +143,39 @@ impl Folder {
     }
 }
 
-/// Arguments: the folder, the current folder, folders to share, `--`, the command. The shell stays as the namespace's first
-/// process, which the kernel shields from signals without a handler; the command itself gets them as it always does.
+/// What becomes of changes.
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Kept,
+    /// They go to memory.
+    Disposable,
+}
+
+impl Mode {
+    fn word(self) -> &'static str {
+        match self {
+            Mode::Kept => "kept",
+            Mode::Disposable => "disposable",
+        }
+    }
+}
+
+/// Arguments: the mode, the folder, the current folder, folders to share, `--`, the command. The shell stays as the namespace's first
+/// process, which the kernel shields from signals without a handler; the command itself gets them as it always does. Not
+/// chroot: inside one, no process may make a user namespace, as some tests do.
 const ENTER: &str = r#"
 umask 022
-root=$1; here=$2; shift 2
+mode=$1; root=$2; here=$3; shift 3
+if [ "$mode" = disposable ]; then
+    names=$(cat /etc/resolv.conf)
+    mount -t tmpfs tmpfs /mnt
+    mkdir /mnt/upper /mnt/work /mnt/root
+    mount -t overlay overlay -o "lowerdir=$root,upperdir=/mnt/upper,workdir=/mnt/work" /mnt/root
+    root=/mnt/root
+    printf '%s\n' "$names" >"$root/etc/resolv.conf"
+else
+    mount --rbind "$root" "$root"
+fi
 mount --rbind /dev "$root/dev"
 mount --rbind /sys "$root/sys"
 mount -t proc proc "$root/proc"
@@ -143,7 +187,11 @@ while [ "$1" != -- ]; do
 done
 shift
 [ -d "$root$here" ] || here=/
-chroot "$root" /usr/bin/env -C "$here" -- "$@" && code=0 || code=$?
+cd "$root"
+pivot_root . .
+umount -l .
+cd "$here"
+"$@" && code=0 || code=$?
 exit $code
 "#;
 

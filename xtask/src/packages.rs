@@ -48,6 +48,10 @@ pub(crate) const TEST: &[Package] = &[
     Package { name: "libmpich-dev", why: "its mpicc", probe: Probe::Program(&["mpicc.mpich"]) },
 ];
 
+/// What fetches releases of UCX from PyPI.
+pub(crate) const PIP: &[Package] =
+    &[Package { name: "python3-pip", why: "fetches other releases of UCX", probe: Probe::Python("pip") }];
+
 /// What mpi4py's suite needs beside that.
 pub(crate) const MPI4PY: &[Package] = &[
     Package { name: "python3-mpi4py", why: "MPI for Python", probe: Probe::Python("mpi4py") },

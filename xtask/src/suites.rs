@@ -7,7 +7,7 @@ use anyhow::bail;
 use xshell::Shell;
 
 use crate::counts::{self, Counts};
-use crate::{lint, mpi4py, packages, stage, vm, workspace};
+use crate::{lint, mpi4py, packages, releases, stage, vm, workspace};
 
 /// The crate whose tests start mpirun; it needs what `cargo xtask build` stages.
 const MPI_TESTS: &str = "mpi-tests";
@@ -39,6 +39,8 @@ enum Part {
     Unit,
     /// Jobs over the simulated cable, under Open MPI and MPICH
     Mpi,
+    /// The same jobs under another release of UCX; with --full, all suites under all releases
+    Releases,
     /// mpi4py's suite over usb4
     Mpi4py,
     /// Two virtual machines with Debian's kernel on a simulated cable; downloads them at first
@@ -52,6 +54,7 @@ impl Part {
             Part::Lint => "lints",
             Part::Unit => "unit, property and simulator tests",
             Part::Mpi => "MPI tests",
+            Part::Releases => "MPI tests under other releases of UCX",
             Part::Mpi4py => "mpi4py's suite",
             Part::Vm => "virtual machines",
         }
@@ -62,8 +65,10 @@ impl Part {
 pub(crate) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
     let parts: Vec<Part> = match (options.only, options.full) {
         (Some(part), _) => vec![part],
-        (None, false) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Vm],
-        (None, true) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Mpi4py, Part::Vm],
+        (None, false) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Releases, Part::Vm],
+        (None, true) => {
+            vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Releases, Part::Mpi4py, Part::Vm]
+        }
     };
     let mut lists = vec![packages::BUILD, packages::TEST];
     if parts.contains(&Part::Mpi4py) {
@@ -73,7 +78,7 @@ pub(crate) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
     let mut total = Counts::default();
     for part in parts {
         eprintln!("\n== {}\n", part.title());
-        let result = run_part(shell, part, &options.filters, &mut total);
+        let result = run_part(shell, part, options, &mut total);
         if let Err(error) = result {
             eprintln!("\n{total}");
             return Err(error.context(format!("{} failed", part.title())));
@@ -84,12 +89,17 @@ pub(crate) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run_part(shell: &Shell, part: Part, filters: &[OsString], total: &mut Counts) -> anyhow::Result<()> {
+fn run_part(shell: &Shell, part: Part, options: &Options, total: &mut Counts) -> anyhow::Result<()> {
+    let Options { full, filters, .. } = options;
     match part {
         Part::Fmt => lint::format(shell, true),
         Part::Lint => lint::lint(shell),
         Part::Unit => {
-            tests(&["--workspace", "--exclude", MPI_TESTS], &[], filters, total)?;
+            // The user's own trees come first.
+            let given = std::env::var_os("UCX_SOURCE_TREES").is_some();
+            let source = if given { None } else { releases::source::fetch()? };
+            let trees: Vec<_> = source.iter().map(|tree| ("UCX_SOURCE_TREES", tree.as_os_str())).collect();
+            tests(&["--workspace", "--exclude", MPI_TESTS], &trees, filters, total)?;
             if filters.is_empty() { doc_tests(total) } else { Ok(()) }
         }
         Part::Mpi => {
@@ -97,6 +107,10 @@ fn run_part(shell: &Shell, part: Part, filters: &[OsString], total: &mut Counts)
             stage::build_for_mpich(shell, &stage)?;
             let prefix = [("USB4_PREFIX", stage.prefix().as_os_str())];
             tests(&["--package", MPI_TESTS], &prefix, filters, total)
+        }
+        Part::Releases => {
+            let options = if *full { releases::matrix::Options::default() } else { releases::matrix::Options::quick() };
+            releases::matrix::run(shell, &options, total)
         }
         Part::Mpi4py => {
             let stage = stage::build(shell)?;
