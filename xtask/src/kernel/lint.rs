@@ -9,9 +9,13 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::workspace;
 
 /// Types of messages that are switched off, and why.
-const EXCEPTIONS: [(&str, &str); 3] = [
+const EXCEPTIONS: [(&str, &str); 7] = [
     ("LINUX_VERSION_CODE", "the module stands outside of the kernel's tree and is built for several versions"),
     ("FILE_PATH_CHANGES", "MAINTAINERS is a file of the kernel's tree"),
+    ("PARENTHESIS_ALIGNMENT", "trace headers are laid out as all of the kernel's are"),
+    ("OPEN_ENDED_LINE", "the same"),
+    ("MACRO_WITH_FLOW_CONTROL", "the macro of sysfs.c defines a function"),
+    ("MACRO_ARG_REUSE", "the same: its argument is a name"),
     ("CONFIG_DESCRIPTION", "there is no Kconfig outside of the kernel's tree"),
 ];
 

@@ -79,6 +79,7 @@
  *              (RAILS).
  * EPERM        A mapping for writing of what is read-only, or a private
  *              mapping (mmap).
+ * EINTR        A signal came before anything was done.
  * ENODEV       Opening: the module is loading or unloading.
  * ===========  ==========================================================
  */
@@ -151,7 +152,8 @@ struct usb4_dma_header {
  * @size: sizeof(struct usb4_dma_query)
  * @flags: must be 0
  * @abi_version: out: USB4_DMA_ABI_VERSION of the kernel
- * @node: out: this node's number; never 0
+ * @node: out: this node's number; 0: it gets one with its first neighbour or
+ *	its first channel
  * @features: out: additions that this kernel has, &enum usb4_dma_feature
  * @frames_max: out: frames that a channel may have, transmit and receive
  *	together
@@ -227,7 +229,7 @@ struct usb4_dma_region {
  * @tx_frames: in: frames of the pool for transmit, at least 1
  * @rx_frames: in: frames of the pool for receive, at least 1
  * @incarnation: out: random number, another for each channel
- * @node: out: this node's number
+ * @node: out: this node's number; never 0
  * @channel: out: the channel's number on this node; never 0, and not given
  *	again soon after the channel has ended
  * @reserved0: in and out: 0
