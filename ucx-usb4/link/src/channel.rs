@@ -3,6 +3,7 @@
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
+use crate::kernel::{KernelChannel, ReceiveMode};
 use crate::sim::SimChannel;
 use crate::{
     Address, ArmResult, Carrier, ConnectionStats, Counters, FabricId, HEADER_LEN, Limits, LinkEvent, LinkSpec, NodeId,
@@ -16,6 +17,10 @@ pub struct OpenOptions {
     pub links: LinkSpec,
     /// Frames of 4 KiB in the transmit pool.
     pub transmit_frames: usize,
+    /// Frames of 4 KiB in the receive pool of a channel of the kernel's. A simulated cable has none.
+    pub receive_frames: usize,
+    /// How a channel of the kernel's learns of frames.
+    pub receive_mode: ReceiveMode,
     /// The simulated node to be on; `None`: what the environment says (see [`sim::Placement`](crate::sim::Placement)).
     pub node: Option<NodeId>,
     /// The folder (of a file system in memory) for simulated fabrics; `None`: `/dev/shm`.
@@ -23,10 +28,17 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// The defaults for a carrier: 1024 transmit frames, placed by the environment.
+    /// The defaults for a carrier: together its frames stay below the 8 MiB that a process may lock where nobody changed the limit.
     #[must_use]
     pub fn new(links: LinkSpec) -> OpenOptions {
-        OpenOptions { links, transmit_frames: 1024, node: None, shm: None }
+        OpenOptions {
+            links,
+            transmit_frames: 1024,
+            receive_frames: 960,
+            receive_mode: ReceiveMode::default(),
+            node: None,
+            shm: None,
+        }
     }
 
     /// Opens the channel.
@@ -35,8 +47,8 @@ impl OpenOptions {
     /// Each says what happened and what to do: see [`OpenError`].
     pub fn open(&self) -> Result<Channel, OpenError> {
         match &self.links {
-            LinkSpec::Auto if self.links.is_present() => Err(OpenError::NoCarrier),
-            LinkSpec::Auto => Err(OpenError::NoDevice),
+            LinkSpec::Auto | LinkSpec::Kernel if !self.links.is_present() => Err(OpenError::NoDevice),
+            LinkSpec::Auto | LinkSpec::Kernel => Ok(KernelChannel::open(self).map(Channel::Kernel)?),
             LinkSpec::SimProfile(_) | LinkSpec::SimFile(_) => SimChannel::open(self).map(Channel::Sim),
         }
     }
@@ -46,9 +58,12 @@ impl OpenOptions {
 /// the compiler sees through each call.
 #[derive(Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "there is one for each interface, and a box would cost each frame a load")]
 pub enum Channel {
     /// A simulated cable.
     Sim(SimChannel),
+    /// The kernel's rings.
+    Kernel(KernelChannel),
 }
 
 impl Carrier for Channel {
@@ -56,6 +71,7 @@ impl Carrier for Channel {
     fn address(&self) -> Address {
         match self {
             Channel::Sim(channel) => channel.address(),
+            Channel::Kernel(channel) => channel.address(),
         }
     }
 
@@ -63,6 +79,7 @@ impl Carrier for Channel {
     fn incarnation(&self) -> u64 {
         match self {
             Channel::Sim(channel) => channel.incarnation(),
+            Channel::Kernel(channel) => channel.incarnation(),
         }
     }
 
@@ -70,6 +87,7 @@ impl Carrier for Channel {
     fn fabric(&self) -> FabricId {
         match self {
             Channel::Sim(channel) => channel.fabric(),
+            Channel::Kernel(channel) => channel.fabric(),
         }
     }
 
@@ -77,6 +95,7 @@ impl Carrier for Channel {
     fn rails(&self) -> &[RailInfo] {
         match self {
             Channel::Sim(channel) => channel.rails(),
+            Channel::Kernel(channel) => channel.rails(),
         }
     }
 
@@ -84,6 +103,7 @@ impl Carrier for Channel {
     fn rails_to(&self, node: NodeId) -> RailSet {
         match self {
             Channel::Sim(channel) => channel.rails_to(node),
+            Channel::Kernel(channel) => channel.rails_to(node),
         }
     }
 
@@ -91,6 +111,7 @@ impl Carrier for Channel {
     fn limits(&self) -> Limits {
         match self {
             Channel::Sim(channel) => channel.limits(),
+            Channel::Kernel(channel) => channel.limits(),
         }
     }
 
@@ -98,6 +119,7 @@ impl Carrier for Channel {
     fn now_ns(&self) -> u64 {
         match self {
             Channel::Sim(channel) => channel.now_ns(),
+            Channel::Kernel(channel) => channel.now_ns(),
         }
     }
 
@@ -105,6 +127,7 @@ impl Carrier for Channel {
     fn alloc(&mut self) -> Option<TxFrame> {
         match self {
             Channel::Sim(channel) => channel.alloc(),
+            Channel::Kernel(channel) => channel.alloc(),
         }
     }
 
@@ -112,6 +135,7 @@ impl Carrier for Channel {
     fn free(&mut self, frame: TxFrame) {
         match self {
             Channel::Sim(channel) => channel.free(frame),
+            Channel::Kernel(channel) => channel.free(frame),
         }
     }
 
@@ -119,6 +143,7 @@ impl Carrier for Channel {
     fn abandon(&mut self, frame: TxFrame, dst: Address) {
         match self {
             Channel::Sim(channel) => channel.abandon(frame, dst),
+            Channel::Kernel(channel) => channel.abandon(frame, dst),
         }
     }
 
@@ -126,6 +151,7 @@ impl Carrier for Channel {
     fn payload_mut(&mut self, frame: TxFrame) -> *mut u8 {
         match self {
             Channel::Sim(channel) => channel.payload_mut(frame),
+            Channel::Kernel(channel) => channel.payload_mut(frame),
         }
     }
 
@@ -133,6 +159,7 @@ impl Carrier for Channel {
     fn cost_ns(&self, now_ns: u64, rail: RailId, len_bytes: usize) -> Option<u64> {
         match self {
             Channel::Sim(channel) => channel.cost_ns(now_ns, rail, len_bytes),
+            Channel::Kernel(channel) => channel.cost_ns(now_ns, rail, len_bytes),
         }
     }
 
@@ -148,6 +175,7 @@ impl Carrier for Channel {
     ) -> Result<(), SubmitError> {
         match self {
             Channel::Sim(channel) => channel.submit(now_ns, rail, dst, header, frame, payload_len),
+            Channel::Kernel(channel) => channel.submit(now_ns, rail, dst, header, frame, payload_len),
         }
     }
 
@@ -162,6 +190,7 @@ impl Carrier for Channel {
     ) -> Result<(), SubmitError> {
         match self {
             Channel::Sim(channel) => channel.submit_control(now_ns, rail, dst, header, payload),
+            Channel::Kernel(channel) => channel.submit_control(now_ns, rail, dst, header, payload),
         }
     }
 
@@ -169,6 +198,7 @@ impl Carrier for Channel {
     fn doorbell(&mut self) {
         match self {
             Channel::Sim(channel) => channel.doorbell(),
+            Channel::Kernel(channel) => channel.doorbell(),
         }
     }
 
@@ -176,6 +206,7 @@ impl Carrier for Channel {
     fn reap(&mut self, now_ns: u64) -> Option<Reaped> {
         match self {
             Channel::Sim(channel) => channel.reap(now_ns),
+            Channel::Kernel(channel) => channel.reap(now_ns),
         }
     }
 
@@ -183,6 +214,7 @@ impl Carrier for Channel {
     fn payload(&self, frame: RxFrame) -> *const u8 {
         match self {
             Channel::Sim(channel) => channel.payload(frame),
+            Channel::Kernel(channel) => channel.payload(frame),
         }
     }
 
@@ -190,6 +222,7 @@ impl Carrier for Channel {
     fn copy_control(&self, frame: RxFrame, len_bytes: usize, out: &mut [u8; 64]) -> usize {
         match self {
             Channel::Sim(channel) => channel.copy_control(frame, len_bytes, out),
+            Channel::Kernel(channel) => channel.copy_control(frame, len_bytes, out),
         }
     }
 
@@ -197,6 +230,7 @@ impl Carrier for Channel {
     fn release(&mut self, frame: RxFrame) {
         match self {
             Channel::Sim(channel) => channel.release(frame),
+            Channel::Kernel(channel) => channel.release(frame),
         }
     }
 
@@ -204,6 +238,7 @@ impl Carrier for Channel {
     fn event_fd(&self) -> RawFd {
         match self {
             Channel::Sim(channel) => channel.event_fd(),
+            Channel::Kernel(channel) => channel.event_fd(),
         }
     }
 
@@ -211,6 +246,7 @@ impl Carrier for Channel {
     fn arm(&mut self, deadline_ns: Option<u64>) -> ArmResult {
         match self {
             Channel::Sim(channel) => channel.arm(deadline_ns),
+            Channel::Kernel(channel) => channel.arm(deadline_ns),
         }
     }
 
@@ -218,6 +254,7 @@ impl Carrier for Channel {
     fn disarm(&mut self) {
         match self {
             Channel::Sim(channel) => channel.disarm(),
+            Channel::Kernel(channel) => channel.disarm(),
         }
     }
 
@@ -225,6 +262,7 @@ impl Carrier for Channel {
     fn poll_event(&mut self, now_ns: u64) -> Option<LinkEvent> {
         match self {
             Channel::Sim(channel) => channel.poll_event(now_ns),
+            Channel::Kernel(channel) => channel.poll_event(now_ns),
         }
     }
 
@@ -232,6 +270,7 @@ impl Carrier for Channel {
     fn counters(&self) -> Counters {
         match self {
             Channel::Sim(channel) => channel.counters(),
+            Channel::Kernel(channel) => channel.counters(),
         }
     }
 
@@ -239,6 +278,7 @@ impl Carrier for Channel {
     fn publish(&mut self, slot: usize, stats: Option<&ConnectionStats>) {
         match self {
             Channel::Sim(channel) => channel.publish(slot, stats),
+            Channel::Kernel(channel) => channel.publish(slot, stats),
         }
     }
 }

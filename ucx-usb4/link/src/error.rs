@@ -2,29 +2,26 @@
 
 use std::path::PathBuf;
 
+use crate::kernel::DeviceError;
 use crate::{NodeId, sim};
 
 /// Why a channel could not be opened. Each message ends with what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// `auto`, and the kernel module is not there.
+    /// `auto` or `kernel`, and the kernel module is not there.
     #[error(
         "there is no /dev/usb4dma and UCX_USB4_LINKS names no simulated cable; load the kernel module \
          (modprobe usb4_dma), or choose a simulated cable with UCX_USB4_LINKS=sim:PROFILE (one of {profiles})",
         profiles = sim::Profile::names()
     )]
     NoDevice,
-    /// `auto`, and the module is there, but this build has no carrier for it.
-    #[error(
-        "/dev/usb4dma is there, but this build cannot use it yet; choose a simulated cable with \
-         UCX_USB4_LINKS=sim:PROFILE (one of {profiles})",
-        profiles = sim::Profile::names()
-    )]
-    NoCarrier,
+    /// The device gives no channel.
+    #[error("{0}")]
+    Device(#[from] DeviceError),
     /// The links setting is none of the known forms.
     #[error(
-        "UCX_USB4_LINKS={0} is not understood; use auto, sim:PROFILE (one of {profiles}), or sim:/path/to/fabric.toml",
+        "UCX_USB4_LINKS={0} is not understood; use auto, kernel, sim:PROFILE (one of {profiles}), or sim:/path/to/fabric.toml",
         profiles = sim::Profile::names()
     )]
     BadSpec(String),

@@ -57,10 +57,12 @@ mod carrier;
 mod channel;
 mod clock;
 mod error;
+pub mod kernel;
 mod shm;
 pub mod sim;
 mod spec;
 mod stats;
+mod timer;
 mod types;
 
 pub use carrier::{Carrier, Limits};

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::OpenError;
+use crate::kernel::DEVICE;
 use crate::sim::Profile;
-
-/// The kernel module's device.
-const DEVICE: &str = "/dev/usb4dma";
 
 /// The value of `UCX_USB4_LINKS`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum LinkSpec {
-    /// The kernel's rings, `/dev/usb4dma`.
+    /// The node's cables: the kernel's rings, `/dev/usb4dma`.
     #[default]
     Auto,
+    /// `kernel`: the same, named.
+    Kernel,
     /// `sim:PROFILE`: a simulated cable that is built in.
     SimProfile(Profile),
     /// `sim:/path/to/fabric.toml`: a simulated fabric that a file describes.
@@ -26,7 +26,7 @@ impl LinkSpec {
     #[must_use]
     pub fn is_present(&self) -> bool {
         match self {
-            LinkSpec::Auto => Path::new(DEVICE).exists(),
+            LinkSpec::Auto | LinkSpec::Kernel => Path::new(DEVICE).exists(),
             LinkSpec::SimProfile(_) | LinkSpec::SimFile(_) => true,
         }
     }
@@ -35,7 +35,7 @@ impl LinkSpec {
 impl FromStr for LinkSpec {
     type Err = OpenError;
 
-    /// Parses `auto`, `sim:PROFILE` or `sim:PATH`. A word with a slash or ending in `.toml` is a path.
+    /// Parses `auto`, `kernel`, `sim:PROFILE` or `sim:PATH`. A word with a slash or ending in `.toml` is a path.
     ///
     /// # Errors
     /// [`OpenError::BadSpec`] for another form, [`OpenError::UnknownProfile`] for a profile that does not exist.
@@ -43,6 +43,9 @@ impl FromStr for LinkSpec {
         let text = text.trim();
         if text.is_empty() || text == "auto" {
             return Ok(LinkSpec::Auto);
+        }
+        if text == "kernel" {
+            return Ok(LinkSpec::Kernel);
         }
         match text.strip_prefix("sim:") {
             Some(path) if path.contains('/') || path.ends_with(".toml") => Ok(LinkSpec::SimFile(path.into())),
@@ -61,6 +64,7 @@ mod tests {
     #[test]
     fn every_form_is_understood() {
         assert_eq!("auto".parse::<LinkSpec>().unwrap(), LinkSpec::Auto);
+        assert_eq!("kernel".parse::<LinkSpec>().unwrap(), LinkSpec::Kernel);
         assert_eq!("".parse::<LinkSpec>().unwrap(), LinkSpec::Auto);
         assert_eq!("sim:strix-halo".parse::<LinkSpec>().unwrap(), LinkSpec::SimProfile(Profile::StrixHalo));
         assert_eq!("sim:three.toml".parse::<LinkSpec>().unwrap(), LinkSpec::SimFile("three.toml".into()));

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use ucx_sys::config::{Amount, BaseIfaceConfig, Field, MemUnits, Seconds, Text};
 use ucx_sys::field;
 use usb4_engine::Timeouts;
+use usb4_link::kernel::UnknownReceiveMode;
 use usb4_link::{LinkSpec, OpenError};
 use usb4_wire::{PAYLOAD_MAX, RailId, RailSet};
 
-use crate::port::{MAX_MESSAGE, Options};
+use crate::port::{MAX_MESSAGE, Options, Port};
 
 /// What UCX parses for the memory domain: which cables there are decides whether there is a device.
 #[repr(C)]
@@ -23,6 +24,8 @@ pub(crate) struct Config {
     rails: Text,
     seg_size: MemUnits,
     tx_frames: u32,
+    rx_frames: u32,
+    receive: Text,
     window: u32,
     peer_timeout: Seconds,
     replug_timeout: Seconds,
@@ -37,7 +40,7 @@ pub(crate) const MD_FIELDS: &[Field] = &[
         links,
         c"LINKS",
         c"auto",
-        c"Which cables to use:\n auto             - the node's USB4 cables, through /dev/usb4dma.\n sim:PROFILE      - a simulated cable on this machine: ideal, strix-halo, usb4-40g or usb4-80g.\n sim:/path.toml   - a simulated fabric that a file describes."
+        c"Which cables to use:\n auto, kernel     - the node's USB4 cables, through /dev/usb4dma.\n sim:PROFILE      - a simulated cable on this machine: ideal, strix-halo, usb4-40g or usb4-80g.\n sim:/path.toml   - a simulated fabric that a file describes."
     ),
 ];
 
@@ -59,6 +62,20 @@ pub(crate) const FIELDS: &[Field] = &[
         c"Longest buffered or zero-copy active message. One frame (4056 bytes) avoids a copy at the receiver."
     ),
     field!(Config, tx_frames, c"TX_FRAMES", c"1024", c"Frames of 4 KiB in the transmit pool of one interface."),
+    field!(
+        Config,
+        rx_frames,
+        c"RX_FRAMES",
+        c"960",
+        c"Frames of 4 KiB in the receive pool of one interface, on /dev/usb4dma. They and the transmit pool count against the\nlimit for locked memory (ulimit -l)."
+    ),
+    field!(
+        Config,
+        receive,
+        c"RECEIVE",
+        c"auto",
+        c"How a process that is awake learns of frames, on /dev/usb4dma:\n poll - it looks at the hardware's rings itself, a system call for each look: the lowest latency.\n ring - it looks at its own ring in memory, which the kernel fills after an interrupt: no system calls, but the\n        interrupt's delay and a context switch.\n auto - poll while frames come and go, ring after a silence."
+    ),
     field!(Config, window, c"WINDOW", c"256", c"Most unacknowledged frames of one connection."),
     field!(Config, peer_timeout, c"PEER_TIMEOUT", c"30s", c"How long a peer that does not answer is waited for."),
     field!(
@@ -102,6 +119,8 @@ pub(crate) enum SettingsError {
     Links(#[from] OpenError),
     #[error("UCX_USB4_RAILS={0} is not understood; use all, or rail numbers from 0 to 30 separated by commas")]
     Rails(String),
+    #[error("UCX_USB4_RECEIVE: {0}")]
+    Receive(#[from] UnknownReceiveMode),
     #[error("UCX_USB4_{name} is not valid UTF-8")]
     Text { name: &'static str },
 }
@@ -127,6 +146,9 @@ impl Config {
             node: None,
             rails: parse_rails(text(&self.rails, "RAILS")?)?,
             tx_frames: self.tx_frames.max(64) as usize,
+            rx_frames: self.rx_frames as usize,
+            message_frames: Port::frames_for(seg_size),
+            receive: text(&self.receive, "RECEIVE")?.parse()?,
             window: u16::try_from(self.window).unwrap_or(u16::MAX),
             timeouts: Timeouts {
                 peer_ns: nanoseconds(self.peer_timeout),

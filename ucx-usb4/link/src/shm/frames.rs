@@ -44,17 +44,39 @@ impl Frames {
         unsafe { self.base.add(frame as usize * FRAME_BYTES) }
     }
 
-    /// Private copy of the frame's first `words` words (at most 8).
+    /// Private copy of as many words as `out` has, from word `first` of the frame on.
+    ///
+    /// # Panics
+    /// If the frame does not have them.
     #[inline]
-    pub(crate) fn copy_words(&self, frame: u32, words: usize, out: &mut [u64; 8]) {
-        let first = self.pointer(frame).cast::<u64>();
-        for (index, word) in out.iter_mut().enumerate().take(words) {
-            // SAFETY: eight words lie inside the frame.
-            let at = unsafe { first.add(index) };
+    pub(crate) fn copy_words(&self, frame: u32, first: usize, out: &mut [u64]) {
+        assert!(first + out.len() <= FRAME_BYTES / 8, "{} words from {first} are not in a frame", out.len());
+        let start = self.pointer(frame).cast::<u64>();
+        for (index, word) in out.iter_mut().enumerate() {
+            // SAFETY: the word lies inside the frame, as checked above.
+            let at = unsafe { start.add(first + index) };
             // SAFETY: in bounds and aligned as shown, mapped as long as self lives; a writer at the same time is
             // another process, whose stores the hardware makes whole words.
             let atomic = unsafe { AtomicU64::from_ptr(at.as_ptr()) };
             *word = atomic.load(Ordering::Relaxed);
+        }
+    }
+
+    /// Writes words from the frame's start on.
+    ///
+    /// # Panics
+    /// If the frame has no room for them.
+    #[inline]
+    pub(crate) fn write_words(&self, frame: u32, words: &[u64]) {
+        assert!(words.len() <= FRAME_BYTES / 8, "{} words are not in a frame", words.len());
+        let start = self.pointer(frame).cast::<u64>();
+        for (index, word) in words.iter().enumerate() {
+            // SAFETY: the word lies inside the frame, as checked above.
+            let at = unsafe { start.add(index) };
+            // SAFETY: in bounds and aligned as shown, mapped as long as self lives; a reader at the same time is the
+            // kernel or a device, which sees whole words.
+            let atomic = unsafe { AtomicU64::from_ptr(at.as_ptr()) };
+            atomic.store(*word, Ordering::Relaxed);
         }
     }
 }

@@ -30,10 +30,10 @@ pub fn run(script: &[u8]) {
     }
     let open = |node| {
         let options = OpenOptions {
-            links: LinkSpec::SimFile(lab.clone()),
             transmit_frames: POOL_FRAMES,
             node: Some(NodeId(node)),
             shm: Some(folder.path().to_owned()),
+            ..OpenOptions::new(LinkSpec::SimFile(lab.clone()))
         };
         SimChannel::open(&options)
     };

@@ -189,7 +189,7 @@ impl SimChannel {
         use crate::shm::ring::{CELL_WORDS, RingMemory};
         let Some(ring) = self.inbox.ring(frame.ring) else { return };
         if frame.source & IN_CELL == 0 {
-            return ring.frames.copy_words(frame.source, words, out);
+            return ring.frames.copy_words(frame.source, 0, &mut out[..words]);
         }
         let first = (frame.source & !IN_CELL) as usize;
         for (index, word) in out.iter_mut().enumerate().take(words.min(CELL_WORDS - first)) {

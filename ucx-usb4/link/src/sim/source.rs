@@ -21,7 +21,7 @@ impl Source {
     /// Reads and checks the description that a setting names.
     pub(crate) fn resolve(spec: &LinkSpec) -> Result<Source, OpenError> {
         match spec {
-            LinkSpec::Auto => Err(OpenError::NoDevice),
+            LinkSpec::Auto | LinkSpec::Kernel => Err(OpenError::NoDevice),
             LinkSpec::SimProfile(profile) => Ok(Source::from_profile(*profile)),
             LinkSpec::SimFile(path) => {
                 let text =

@@ -227,7 +227,7 @@ impl SimChannel {
         let body = match load {
             Load::Frame { frame, .. } if len_bytes > INLINE_MAX => Body::Frame { index: frame.0, len_bytes },
             Load::Frame { frame, .. } => {
-                self.pool.frames.copy_words(frame.0, len_bytes.div_ceil(8), &mut words);
+                self.pool.frames.copy_words(frame.0, 0, &mut words[..len_bytes.div_ceil(8)]);
                 Body::Inline { words: &words, len_bytes }
             }
             Load::Copy(bytes) => {

@@ -13,11 +13,9 @@ use std::sync::atomic::{Ordering, compiler_fence, fence};
 
 use rustix::event::epoll;
 use rustix::thread::{MembarrierCommand, MembarrierQuery, membarrier, membarrier_query};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
 
 use crate::shm::mapping::Word;
+use crate::timer::Timer;
 use crate::{Address, FabricId};
 
 /// Registers the process for membarrier(2); false where the kernel or a filter does not allow it.
@@ -92,7 +90,7 @@ pub(crate) fn socket_address(fabric: FabricId, address: Address, incarnation: u6
 #[derive(Debug)]
 pub(crate) struct Waker {
     socket: UnixDatagram,
-    timer: OwnedFd,
+    timer: Timer,
     epoll: OwnedFd,
 }
 
@@ -100,7 +98,7 @@ impl Waker {
     pub(crate) fn new(address: &SocketAddr) -> io::Result<Waker> {
         let socket = UnixDatagram::bind_addr(address)?;
         socket.set_nonblocking(true)?;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+        let timer = Timer::new()?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &socket, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &timer, epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
@@ -113,16 +111,7 @@ impl Waker {
 
     /// Makes the event descriptor readable after a time; `None`: never.
     pub(crate) fn set_timer(&self, after_ns: Option<u64>) {
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // All zero switches the timer off, so "at once" is one nanosecond.
-        let value = after_ns.map_or(zero, |ns| {
-            let ns = ns.clamp(1, i64::MAX as u64);
-            Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as _ }
-        });
-        let spec = Itimerspec { it_interval: zero, it_value: value };
-        if let Err(error) = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec) {
-            debug_assert!(false, "{error}");
-        }
+        self.timer.set(after_ns);
     }
 
     /// Makes the event descriptor unreadable.

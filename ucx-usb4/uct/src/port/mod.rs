@@ -14,6 +14,7 @@ mod rma;
 mod send;
 
 use usb4_engine::{Config, ConnId, ConnectError, Engine, Failure, OpFailure, Peer, Rails, Stats};
+use usb4_link::kernel::ReceiveMode;
 use usb4_link::{ArmResult, Carrier, Channel, Counters, LinkSpec, OpenError, OpenOptions, RxFrame, TxFrame};
 use usb4_wire::extension::OpErrorReason;
 use usb4_wire::{NodeId, PAYLOAD_MAX, RailId, RailSet};
@@ -42,6 +43,12 @@ pub struct Options {
     pub rails: RailSet,
     /// Frames in the transmit pool.
     pub tx_frames: usize,
+    /// Frames in the receive pool, where the carrier has one.
+    pub rx_frames: usize,
+    /// Frames of the longest message.
+    pub message_frames: usize,
+    /// How to learn of frames, where the carrier has a choice.
+    pub receive: ReceiveMode,
     /// Most unacknowledged frames of one connection.
     pub window: u16,
     /// When patience ends.
@@ -138,6 +145,13 @@ pub(crate) fn entropy() -> Result<[u8; 32], OpenError> {
     .map_err(|source| OpenError::System { action: "read entropy from", path: "getrandom(2)".into(), source })
 }
 
+/// Frames that each connection may always have under way: a message, and so many that a pool of the usual size serves some
+/// dozens of peers.
+fn window_min(pool_frames: u32, message_frames: usize) -> u16 {
+    let share = (pool_frames / 128).clamp(4, 16) as usize;
+    share.max(message_frames).min(MAX_MESSAGE_FRAMES) as u16
+}
+
 /// What the engine may ask about rails, answered by the channel for one moment.
 struct RailView<'a> {
     channel: &'a Channel,
@@ -167,12 +181,15 @@ impl Port {
     pub fn open(options: &Options, regions: Regions) -> Result<Self, OpenError> {
         let mut open = OpenOptions::new(options.links.clone());
         open.transmit_frames = options.tx_frames;
+        open.receive_frames = options.rx_frames;
+        open.receive_mode = options.receive;
         open.node = options.node;
         let channel = open.open()?;
         let limits = channel.limits();
         let mut config = Config::new(channel.address(), channel.incarnation(), entropy()?);
         config.window_max = options.window.min(u16::try_from(limits.receive_frames / 2).unwrap_or(u16::MAX));
         config.rx_pool_frames = u32::try_from(limits.receive_pool_frames).unwrap_or(u32::MAX);
+        config.window_min = window_min(config.rx_pool_frames, options.message_frames);
         config.timeouts = options.timeouts.clone();
         let now_ns = channel.now_ns();
         let delayed = channel.rails().iter().any(|rail| rail.is_timed);

@@ -36,6 +36,9 @@ impl Pair {
                 node: Some(NodeId(node)),
                 rails: RailSet::ALL,
                 tx_frames: 1024,
+                rx_frames: 960,
+                message_frames: MAX_MESSAGE_FRAMES,
+                receive: ReceiveMode::default(),
                 window: 256,
                 timeouts: Timeouts::default(),
             };

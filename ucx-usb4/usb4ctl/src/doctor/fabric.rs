@@ -16,7 +16,7 @@ pub(super) fn links(host: &dyn Host) -> Finding {
     let value = host.variable("UCX_USB4_LINKS").unwrap_or_default();
     match value.parse::<LinkSpec>() {
         Err(error) => Finding::fail(CHECK, error.to_string(), "set UCX_USB4_LINKS to one of these"),
-        Ok(LinkSpec::Auto) => device(host, CHECK),
+        Ok(LinkSpec::Auto | LinkSpec::Kernel) => device(host, CHECK),
         Ok(LinkSpec::SimProfile(profile)) => {
             Finding::ok(CHECK, format!("UCX_USB4_LINKS={value}: {}", profile.summary()))
         }
