@@ -6,6 +6,7 @@ mod doctor;
 mod environment;
 mod generate;
 mod install;
+mod kernel;
 mod out;
 mod run;
 mod sim;

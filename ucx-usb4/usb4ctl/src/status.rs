@@ -4,11 +4,14 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use serde::Serialize;
 use usb4_link::LinkSpec;
+use usb4_link::kernel::inspect;
 use usb4_link::sim::{FabricView, Holder, Registry};
 
 use crate::cli::StatusArgs;
+use crate::kernel::{self, NodeReport};
 use crate::view::{CableReport, ChannelReport, DirectionReport, FabricReport};
 use crate::{out, table};
 
@@ -17,6 +20,8 @@ use crate::{out, table};
 struct Status {
     /// Whether the kernel module's device is there.
     device: bool,
+    /// What the kernel module shows.
+    kernel: Option<NodeReport>,
     /// The fabrics in use, and the one that UCX_USB4_LINKS names.
     fabrics: Vec<FabricReport>,
 }
@@ -28,8 +33,11 @@ pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
     let _holder = chosen(&registry)?;
     let view = |name: String| registry.inspect(&name).ok();
     let views: Vec<FabricView> = registry.list().into_iter().filter_map(|summary| view(summary.name)).collect();
-    let status =
-        Status { device: Path::new("/dev/usb4dma").exists(), fabrics: views.iter().map(FabricReport::from).collect() };
+    let status = Status {
+        device: Path::new("/dev/usb4dma").exists(),
+        kernel: inspect().context("the kernel module's files in sysfs cannot be read")?.as_ref().map(NodeReport::from),
+        fabrics: views.iter().map(FabricReport::from).collect(),
+    };
     if arguments.json {
         out::json(&status)?;
     } else {
@@ -41,16 +49,17 @@ pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
 /// Holds the simulated fabric that UCX_USB4_LINKS names, if it names one.
 fn chosen(registry: &Registry) -> anyhow::Result<Option<Holder>> {
     match std::env::var("UCX_USB4_LINKS").unwrap_or_default().parse()? {
-        LinkSpec::Auto => Ok(None),
+        LinkSpec::Auto | LinkSpec::Kernel => Ok(None),
         spec => Ok(Some(registry.hold(&spec)?)),
     }
 }
 
 fn describe(status: &Status) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    match status.device {
-        true => writeln!(text, "/dev/usb4dma: there")?,
-        false => writeln!(text, "/dev/usb4dma: not there (the kernel module is not loaded)")?,
+    match (&status.kernel, status.device) {
+        (Some(node), _) => kernel::describe(&mut text, node)?,
+        (None, true) => writeln!(text, "/dev/usb4dma: there")?,
+        (None, false) => writeln!(text, "/dev/usb4dma: not there (the kernel module is not loaded)")?,
     }
     if status.fabrics.is_empty() {
         writeln!(
