@@ -127,6 +127,11 @@ impl Folder {
         self.enter(Mode::Kept, program.as_ref(), shared)
     }
 
+    /// The same in a copy that vanishes with the command; the machine's name servers are there, so apt works.
+    pub(crate) fn disposable(&self, program: impl AsRef<OsStr>, shared: &[&Path]) -> Result<Command> {
+        self.enter(Mode::Disposable, program.as_ref(), shared)
+    }
+
     fn enter(&self, mode: Mode, program: &OsStr, shared: &[&Path]) -> Result<Command> {
         let mut command = Command::new("unshare");
         if !rustix::process::geteuid().is_root() {
@@ -203,10 +208,8 @@ fn bootstrap(spec: &Spec, folder: &Path) -> Result<()> {
     let sources = format!("deb {main} {suite} main\ndeb {security} {suite}-security main\n");
     let list = folder.join("sources.list");
     std::fs::write(&list, sources)?;
-    let without = ["man", "doc", "locale", "info"].map(|what| format!("--dpkgopt=path-exclude=/usr/share/{what}/*"));
     let status = Command::new("mmdebstrap")
         .args(["--quiet", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\""])
-        .args(without)
         .arg(format!("--include={}", packages.join(",")))
         .args([OsStr::new(suite), folder.join("root").as_os_str(), list.as_os_str()])
         .status()

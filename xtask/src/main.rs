@@ -1,12 +1,14 @@
 //! `cargo xtask`: build, test and demonstrate ucx-usb4.
 #![forbid(unsafe_code)]
 
+mod cargo_tool;
 mod counts;
 mod demo;
 mod folder;
 mod kernel;
 mod lint;
 mod mpi4py;
+mod package;
 mod packages;
 mod releases;
 mod soak;
@@ -67,6 +69,9 @@ enum Task {
     /// of UCX_PROTO_ENABLE. Downloads 43 MB for each release and 300 MB for Debian 13, once.
     Matrix(releases::matrix::Options),
 
+    /// Packages: .deb, DKMS source, .rpm, archive with an install script; with --check, installed, used and removed
+    Package(package::Options),
+
     /// Other Debian releases in folders, and commands in them
     #[command(subcommand)]
     Folder(folder::Task),
@@ -102,6 +107,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Lint => lint::lint(&shell),
         Task::Soak(options) => soak::run(&shell, &options),
         Task::Matrix(options) => releases::matrix::run(&shell, &options, &mut counts::Counts::default()),
+        Task::Package(options) => package::run(&shell, &options),
         Task::Folder(task) => folder::run(&shell, &task),
         Task::Vm(vm) => vm::run(&vm),
         Task::Kernel(task) => kernel::run(&task),

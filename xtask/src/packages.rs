@@ -63,6 +63,26 @@ pub(crate) const MPI4PY: &[Package] = &[
     },
 ];
 
+/// What packages are made with.
+pub(crate) const PACKAGE: &[Package] = &[
+    Package { name: "binutils", why: "strip", probe: Probe::Program(&["strip"]) },
+    Package { name: "gzip", why: "man pages are packed", probe: Probe::Program(&["gzip"]) },
+];
+
+/// What the kernel module's package is made with.
+pub(crate) const DKMS: &[Package] = &[
+    Package { name: "dpkg-dev", why: "dpkg-buildpackage", probe: Probe::Program(&["dpkg-buildpackage"]) },
+    Package { name: "debhelper", why: "the steps of a package's build", probe: Probe::Program(&["dh"]) },
+    Package { name: "dh-dkms", why: "its step for DKMS", probe: Probe::Program(&["dh_dkms"]) },
+];
+
+/// What Debian packages are checked with.
+pub(crate) const LINTIAN: &[Package] =
+    &[Package { name: "lintian", why: "checks packages", probe: Probe::Program(&["lintian"]) }];
+
+/// What RPM packages are looked into with.
+pub(crate) const RPM: &[Package] = &[Package { name: "rpm", why: "reads packages", probe: Probe::Program(&["rpm"]) }];
+
 /// What whole Debian systems in folders are made with.
 pub(crate) const FOLDER: &[Package] = &[
     Package { name: "mmdebstrap", why: "installs Debian in a folder", probe: Probe::Program(&["mmdebstrap"]) },

@@ -7,9 +7,9 @@ pub(crate) const PRELOAD: &str = "libucx_usb4_preload.so";
 /// File name of the transport: what UCX calls a module named `usb4`.
 pub(crate) const TRANSPORT: &str = "libuct_usb4.so.0";
 
-/// Library folders relative to the folder of the executable: a prefix, and Debian's multi-arch layout.
-const RELATIVE: [&str; 3] =
-    ["../lib/ucx-usb4", "../lib/x86_64-linux-gnu/ucx-usb4", "../lib/aarch64-linux-gnu/ucx-usb4"];
+/// Library folders relative to the folder of the executable: a prefix, Fedora's layout, and Debian's multi-arch layout.
+const RELATIVE: [&str; 4] =
+    ["../lib/ucx-usb4", "../lib64/ucx-usb4", "../lib/x86_64-linux-gnu/ucx-usb4", "../lib/aarch64-linux-gnu/ucx-usb4"];
 
 /// An installation's libraries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +85,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn both_layouts_are_found_from_the_executable() {
-        for libdir in ["lib/ucx-usb4", "lib/x86_64-linux-gnu/ucx-usb4"] {
+    fn every_layout_is_found_from_the_executable() {
+        for libdir in ["lib/ucx-usb4", "lib64/ucx-usb4", "lib/x86_64-linux-gnu/ucx-usb4"] {
             let prefix = tempfile::tempdir().unwrap();
             let executable = install_at(prefix.path(), libdir);
             let install = Install::find(&executable, None).unwrap();
