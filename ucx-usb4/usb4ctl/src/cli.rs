@@ -60,9 +60,9 @@ pub(crate) enum Command {
 
     /// Check everything that a job needs, and say what to do about what is missing
     ///
-    /// Checks the job that you would start from this shell: links, shared memory, the UCX found, whether the transport
-    /// loads in it, UCX_TLS, and the Open MPI settings that exclude UCX. One line per check, and below it what to do. The
-    /// exit code is 1 if a check fails; warnings do not count.
+    /// Checks the job that you would start from this shell: the kernel module, links, cables, memory, the UCX found, whether
+    /// the transport loads in it, UCX_TLS, and the Open MPI settings that exclude UCX; with --hosts, other hosts of the job.
+    /// One line per check, and below it what to do. The exit code is 1 if a check fails; warnings do not count.
     Doctor(DoctorArgs),
 
     /// Manage simulated cables
@@ -120,6 +120,10 @@ pub(crate) struct StatusArgs {
 /// Options of `usb4ctl doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
+    /// Also ask these hosts, through ssh, whether they have the same libraries
+    #[arg(long, value_delimiter = ',', value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+
     /// Print the findings as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -72,7 +72,7 @@ fn print_environment(install: &Install, arguments: &EnvArgs) -> anyhow::Result<E
 }
 
 fn run_doctor(install: &Result<Install, InstallError>, arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let report = doctor::examine(&doctor::ThisMachine, install);
+    let report = doctor::examine(&doctor::ThisMachine, install, &arguments.hosts);
     if arguments.json {
         out::json(&report)?;
     } else {

@@ -50,7 +50,7 @@ fn device(host: &dyn Host, check: &'static str) -> Finding {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::fail(
             check,
             format!("{DEVICE} is there, but you may not open it"),
-            format!("join the group that `ls -l {DEVICE}` shows, and log in again"),
+            format!("join its group with `sudo usermod -aG $(stat -c %G {DEVICE}) $USER`, and log in again"),
         ),
         Err(error) => Finding::fail(check, format!("{DEVICE} cannot be opened: {error}"), "see `dmesg`"),
     }
@@ -108,7 +108,7 @@ mod tests {
     fn a_device_that_may_not_be_opened_is_told_apart() {
         let finding = Fake::new().file(DEVICE, Err(io::ErrorKind::PermissionDenied)).examine(links);
         assert_eq!(finding.outcome, Outcome::Fail);
-        assert!(finding.advice.unwrap().contains("group"));
+        assert!(finding.advice.unwrap().contains("usermod -aG"));
         assert_eq!(Fake::new().file(DEVICE, Ok("")).examine(links).outcome, Outcome::Ok);
     }
 

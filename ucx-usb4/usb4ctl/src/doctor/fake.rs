@@ -18,6 +18,7 @@ pub(super) const PRELOAD: &str = "/opt/usb4/lib/libucx_usb4_preload.so";
 pub(super) struct Fake {
     variables: BTreeMap<String, String>,
     files: BTreeMap<PathBuf, Result<String, io::ErrorKind>>,
+    folders: Vec<PathBuf>,
     programs: BTreeMap<String, Output>,
     free_bytes: u64,
 }
@@ -44,7 +45,21 @@ impl Fake {
 
     /// A program with its arguments in one string, and what it prints.
     pub(super) fn program(mut self, command: &str, stdout: &str, stderr: &str) -> Fake {
-        self.programs.insert(command.into(), Output { success: true, stdout: stdout.into(), stderr: stderr.into() });
+        let output = Output { success: true, code: Some(0), stdout: stdout.into(), stderr: stderr.into() };
+        self.programs.insert(command.into(), output);
+        self
+    }
+
+    /// A program that ends with this exit code.
+    pub(super) fn program_that_ends(mut self, command: &str, code: i32, stderr: &str) -> Fake {
+        let output = Output { success: code == 0, code: Some(code), stdout: String::new(), stderr: stderr.into() };
+        self.programs.insert(command.into(), output);
+        self
+    }
+
+    /// An empty folder.
+    pub(super) fn folder(mut self, path: &str) -> Fake {
+        self.folders.push(path.into());
         self
     }
 
@@ -54,7 +69,7 @@ impl Fake {
     }
 
     /// The same for a check that looks at the installation, too.
-    pub(super) fn with_install(&self, check: fn(&dyn Host, &Result<Install, InstallError>) -> Finding) -> Finding {
+    pub(super) fn with_install(&self, check: impl Fn(&dyn Host, &Result<Install, InstallError>) -> Finding) -> Finding {
         complete(check(self, &Ok(example("/opt/usb4/lib"))))
     }
 
@@ -84,6 +99,23 @@ impl Host for Fake {
             Some(Err(kind)) => Err((*kind).into()),
             None => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read(path).map(String::into_bytes)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.files.contains_key(path) || self.folders.iter().any(|folder| folder == path)
+    }
+
+    fn list(&self, path: &Path) -> Vec<String> {
+        let all = self.files.keys().chain(&self.folders);
+        let inside = all.filter_map(|other| other.strip_prefix(path).ok()?.components().next());
+        let mut names: Vec<String> = inside.map(|name| name.as_os_str().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     fn free_bytes(&self, _: &Path) -> io::Result<u64> {

@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 pub(crate) struct Output {
     /// Whether it ended with exit code 0.
     pub(crate) success: bool,
+    /// Its exit code; none: a signal ended it.
+    pub(crate) code: Option<i32>,
     /// Its standard output.
     pub(crate) stdout: String,
     /// Its standard error.
@@ -23,6 +25,12 @@ pub(crate) trait Host {
     fn open(&self, path: &Path) -> io::Result<()>;
     /// Reads a text file.
     fn read(&self, path: &Path) -> io::Result<String>;
+    /// Reads a file that need not be text.
+    fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Whether there is such a file or folder.
+    fn exists(&self, path: &Path) -> bool;
+    /// The names in a folder, in order; none where there is no such folder.
+    fn list(&self, path: &Path) -> Vec<String>;
     /// Free bytes of the file system that holds `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
     /// Runs a program with further variables.
@@ -45,6 +53,21 @@ impl Host for ThisMachine {
         std::fs::read_to_string(path)
     }
 
+    fn read_bytes(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn list(&self, path: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(path)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
@@ -54,6 +77,7 @@ impl Host for ThisMachine {
         let output =
             Command::new(program).args(arguments).envs(variables.iter().copied()).stdin(Stdio::null()).output()?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Output { success: output.status.success(), stdout: text(output.stdout), stderr: text(output.stderr) })
+        let (success, code) = (output.status.success(), output.status.code());
+        Ok(Output { success, code, stdout: text(output.stdout), stderr: text(output.stderr) })
     }
 }

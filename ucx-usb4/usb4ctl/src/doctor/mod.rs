@@ -1,10 +1,12 @@
 //! `usb4ctl doctor`: small checks over a view of the machine, one line each.
 
 mod fabric;
+mod hardware;
 mod host;
 mod library;
 mod mpi;
 mod openmpi;
+mod remote;
 mod report;
 mod ucx;
 
@@ -17,12 +19,19 @@ pub(crate) use host::{Host, ThisMachine};
 use report::{Finding, Outcome, Report};
 
 /// Runs the checks, in the order in which a user would fix what they find.
-pub(crate) fn examine(host: &dyn Host, install: &Result<Install, InstallError>) -> Report {
+///
+/// `remotes` are other hosts of the job, to be asked through ssh.
+pub(crate) fn examine(host: &dyn Host, install: &Result<Install, InstallError>, remotes: &[String]) -> Report {
     let open_mpi = openmpi::Settings::read(host);
-    let findings = vec![
+    let mut findings = vec![
         library::installed(install),
+        hardware::module(host),
         fabric::links(host),
         fabric::memory(host),
+        hardware::locked_memory(host),
+        hardware::training(host),
+        hardware::thunderbolt_net(host),
+        hardware::moderation(host),
         ucx::release(host),
         ucx::transport(host, install),
         library::preloaded(host, install),
@@ -33,6 +42,7 @@ pub(crate) fn examine(host: &dyn Host, install: &Result<Install, InstallError>) 
         openmpi::osc(&open_mpi),
         mpi::present(host),
     ];
+    findings.extend(remotes.iter().map(|name| remote::has_preload(host, install, name)));
     Report { findings }
 }
 
