@@ -115,6 +115,15 @@ pub(crate) struct StatusArgs {
     /// Print JSON, with the statistics of each connection
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print it again every so many seconds (1 if no number is given), until Ctrl-C; with --json, one line each time
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = interval)]
+    pub(crate) watch: Option<f64>,
+}
+
+fn interval(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "give a number of seconds, such as 0.5".to_owned())?;
+    if (0.05..=3600.0).contains(&seconds) { Ok(seconds) } else { Err("give 0.05 to 3600 seconds".to_owned()) }
 }
 
 /// Options of `usb4ctl doctor`.

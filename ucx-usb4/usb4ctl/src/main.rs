@@ -7,6 +7,7 @@ mod environment;
 mod generate;
 mod install;
 mod kernel;
+mod machine;
 mod out;
 mod run;
 mod sim;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -12,12 +13,15 @@ use usb4_link::sim::{FabricView, Holder, Registry};
 
 use crate::cli::StatusArgs;
 use crate::kernel::{self, NodeReport};
+use crate::machine::MachineReport;
 use crate::view::{CableReport, ChannelReport, DirectionReport, FabricReport};
 use crate::{out, table};
 
 /// All of it.
 #[derive(Debug, Serialize)]
 struct Status {
+    /// Versions and the IOMMU.
+    machine: MachineReport,
     /// Whether the kernel module's device is there.
     device: bool,
     /// What the kernel module shows.
@@ -26,24 +30,39 @@ struct Status {
     fabrics: Vec<FabricReport>,
 }
 
-/// Prints it.
+/// Prints it, once or again and again.
 pub(crate) fn run(arguments: &StatusArgs) -> anyhow::Result<ExitCode> {
     let registry = Registry::default();
     // While it is held, the fabric that the user has chosen can be looked at even when no job runs.
     let _holder = chosen(&registry)?;
+    loop {
+        let status = read(&registry)?;
+        match (arguments.json, arguments.watch) {
+            // One object on each line, for programs that read them as they come.
+            (true, Some(_)) => out::line(serde_json::to_string(&status)?)?,
+            (true, None) => out::json(&status)?,
+            (false, Some(_)) => out::text(format_args!("{CLEAR}{}", describe(&status)?))?,
+            (false, None) => out::text(describe(&status)?)?,
+        }
+        match arguments.watch {
+            Some(seconds) => std::thread::sleep(Duration::from_secs_f64(seconds)),
+            None => return Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+/// Cursor to the top left, and everything below it away.
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
+fn read(registry: &Registry) -> anyhow::Result<Status> {
     let view = |name: String| registry.inspect(&name).ok();
     let views: Vec<FabricView> = registry.list().into_iter().filter_map(|summary| view(summary.name)).collect();
-    let status = Status {
+    Ok(Status {
+        machine: MachineReport::read(),
         device: Path::new("/dev/usb4dma").exists(),
         kernel: inspect().context("the kernel module's files in sysfs cannot be read")?.as_ref().map(NodeReport::from),
         fabrics: views.iter().map(FabricReport::from).collect(),
-    };
-    if arguments.json {
-        out::json(&status)?;
-    } else {
-        out::text(describe(&status)?)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// Holds the simulated fabric that UCX_USB4_LINKS names, if it names one.
@@ -55,7 +74,7 @@ fn chosen(registry: &Registry) -> anyhow::Result<Option<Holder>> {
 }
 
 fn describe(status: &Status) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
+    let mut text = status.machine.describe() + "\n";
     match (&status.kernel, status.device) {
         (Some(node), _) => kernel::describe(&mut text, node)?,
         (None, true) => writeln!(text, "/dev/usb4dma: there")?,

@@ -228,6 +228,31 @@ fn every_subcommand_has_a_man_page_and_is_completed() {
     assert!(folder.join("usb4ctl.1").is_file());
 }
 
+#[test]
+fn a_status_that_watches_counts_on_until_nobody_reads() {
+    use std::io::{BufRead, BufReader};
+    let setup = Setup::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_usb4ctl"));
+    command.args(["status", "--json", "--watch", "0.05"]).env("UCX_USB4_LINKS", setup.links()).stdout(writer);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut lines = BufReader::new(reader).lines();
+    let ages: Vec<f64> = (0..2)
+        .map(|_| {
+            let status: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            assert_eq!(status["machine"]["ucx_usb4"], env!("CARGO_PKG_VERSION"));
+            let name = fabric_name(&setup.folder.path().join("lab.toml"));
+            let fabrics = status["fabrics"].as_array().unwrap();
+            let own = fabrics.iter().find(|fabric| fabric["name"] == name.as_str()).unwrap();
+            own["age_s"].as_f64().unwrap()
+        })
+        .collect();
+    assert!(ages[0] < ages[1], "{ages:?}");
+    drop(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(141));
+}
+
 /// The fabric of a description among all that a status lists.
 fn own_fabric(status: &Output, path: &Path) -> serde_json::Value {
     let name = fabric_name(path);

@@ -3,6 +3,7 @@
 use super::{Finding, Host, LOAD_ENVIRONMENT};
 use crate::environment::Environment;
 use crate::install::{Install, InstallError};
+use crate::machine::version;
 
 const INSTALL_UCX: &str = "install it with `apt-get install libucx0 ucx-utils`";
 
@@ -10,8 +11,8 @@ const INSTALL_UCX: &str = "install it with `apt-get install libucx0 ucx-utils`";
 pub(super) fn release(host: &dyn Host) -> Finding {
     const CHECK: &str = "UCX";
     match host.run("ucx_info", &["-v"], &[]) {
-        Ok(output) => match output.stdout.lines().find_map(|line| line.split_once("ersion")) {
-            Some((_, version)) => Finding::ok(CHECK, format!("release {}", version.trim_matches([':', ' ']))),
+        Ok(output) => match version(&output.stdout) {
+            Some(version) => Finding::ok(CHECK, format!("release {version}")),
             None => Finding::fail(
                 CHECK,
                 format!("`ucx_info -v` does not work: {}", first_line(&output.stderr)),
