@@ -16,13 +16,14 @@ pub struct Meter {
     stopped: Option<Instant>,
     steps: u64,
     communication: Duration,
+    note: String,
 }
 
 impl Meter {
     /// Starts the clock.
     #[must_use]
     pub fn start() -> Meter {
-        Meter { started: Instant::now(), stopped: None, steps: 0, communication: Duration::ZERO }
+        Meter { started: Instant::now(), stopped: None, steps: 0, communication: Duration::ZERO, note: String::new() }
     }
 
     /// Counts what `call` takes as communication.
@@ -43,8 +44,14 @@ impl Meter {
         self.stopped = Some(Instant::now());
     }
 
+    /// What else is worth a place in the table of `cargo xtask example`.
+    pub fn note(&mut self, note: &str) {
+        note.clone_into(&mut self.note);
+    }
+
     /// Microseconds of a step, and of its communication.
-    fn times_us(&self) -> (f64, f64) {
+    #[must_use]
+    pub fn times_us(&self) -> (f64, f64) {
         let per_step = |time: Duration| time.as_secs_f64() * 1e6 / self.steps.max(1) as f64;
         let all = self.stopped.unwrap_or_else(Instant::now).duration_since(self.started);
         (per_step(all), per_step(self.communication))
@@ -82,8 +89,8 @@ pub fn finish(
         let steps = meter.steps;
         println!(
             "measured: {{\"steps\":{steps},\"step_us\":{step_us:.3},\"communication_us\":{communication_us:.3},\
-             \"result\":\"{:016x}\"}}",
-            digest.0
+             \"result\":\"{:016x}\",\"notes\":{:?}}}",
+            digest.0, meter.note
         );
         match all_wrong {
             0 => println!("{name}: PASS: {what}"),

@@ -12,7 +12,7 @@ under_each_mpi!(
 );
 
 /// The examples, with arguments that keep them short.
-const EXAMPLES: [(&str, &[&str]); 7] = [
+const EXAMPLES: [(&str, &[&str]); 8] = [
     ("halo", &[]),
     ("ring", &[]),
     ("point_to_point", &["60"]),
@@ -20,6 +20,7 @@ const EXAMPLES: [(&str, &[&str]); 7] = [
     ("one_sided", &["300"]),
     ("conjugate_gradient", &["64"]),
     ("sample_sort", &["100000"]),
+    ("tp_infer", &["--tokens", "60"]),
 ];
 
 /// Runs all examples over usb4 alone, and checks that all nodes of the fabric sent over cables.
