@@ -45,8 +45,26 @@ pub(crate) const DEBIAN12: Spec =
 pub(crate) const DEBIAN13: Spec =
     Spec { name: "debian13", about: "Debian 13, nothing more", suite: "trixie", packages: &["ca-certificates"] };
 
+/// Debian 13 with its torch, whose distributed part speaks MPI.
+pub(crate) const DEBIAN13_TORCH: Spec = Spec {
+    name: "debian13-torch",
+    about: "Debian 13: torch 2.6, mpi4py 4.0, Open MPI 5.0, UCX 1.18",
+    suite: "trixie",
+    packages: &[
+        "openmpi-bin",
+        "ucx-utils",
+        "procps",
+        "libopenblas0-pthread",
+        "python3-torch",
+        "python3-mpi4py",
+        "python3-numpy",
+        "python3-safetensors",
+        "python3-tqdm",
+    ],
+};
+
 /// All of them.
-pub(crate) const SPECS: &[Spec] = &[DEBIAN13_MPI, DEBIAN12, DEBIAN13];
+pub(crate) const SPECS: &[Spec] = &[DEBIAN13_MPI, DEBIAN12, DEBIAN13, DEBIAN13_TORCH];
 
 /// Commands of `cargo xtask folder`.
 #[derive(Debug, clap::Subcommand)]

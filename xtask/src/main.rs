@@ -4,6 +4,7 @@
 mod cargo_tool;
 mod counts;
 mod demo;
+mod example;
 mod folder;
 mod kernel;
 mod lint;
@@ -38,6 +39,12 @@ enum Task {
     /// Installs what is missing through apt, builds in release, and ends with the tables and with the counters that prove that
     /// usb4 carried the bytes.
     Demo(demo::Options),
+
+    /// A program of real use over usb4, beside tcp and shared memory
+    ///
+    /// Installs what it needs, runs it over each transport, checks that it is right and the same over all, and prints the time
+    /// of a step and how much of it was communication.
+    Example(example::Options),
 
     /// All checks and tests: format, lints, unit, property and simulator tests, MPI tests
     ///
@@ -100,6 +107,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     shell.change_dir(workspace::root());
     match task {
         Task::Demo(options) => demo::run(&shell, &options),
+        Task::Example(options) => example::run(&shell, &options),
         Task::Test(options) => suites::run(&shell, &options),
         Task::Build => stage::build(&shell).map(drop),
         Task::Install => packages::install(&shell, &[packages::BUILD, packages::TEST]),

@@ -83,6 +83,30 @@ pub(crate) const LINTIAN: &[Package] =
 /// What RPM packages are looked into with.
 pub(crate) const RPM: &[Package] = &[Package { name: "rpm", why: "reads packages", probe: Probe::Program(&["rpm"]) }];
 
+/// What Horovod is built with, and what its example learns from.
+pub(crate) const HOROVOD: &[Package] = &[
+    Package { name: "python3-torch", why: "PyTorch", probe: Probe::Python("torch") },
+    Package {
+        name: "libtorch-dev",
+        why: "its headers, for Horovod",
+        probe: Probe::Header("torch/csrc/api/include/torch/torch.h"),
+    },
+    Package { name: "cmake", why: "builds Horovod", probe: Probe::Program(&["cmake"]) },
+    Package { name: "g++", why: "builds Horovod", probe: Probe::Program(&["g++"]) },
+    Package { name: "python3-dev", why: "Python's headers, for Horovod", probe: Probe::Header("python3.11/Python.h") },
+    Package { name: "pybind11-dev", why: "builds Horovod", probe: Probe::Header("pybind11/pybind11.h") },
+    Package { name: "python3-pip", why: "fetches and builds Horovod", probe: Probe::Python("pip") },
+    Package { name: "python3-setuptools", why: "builds Horovod", probe: Probe::Python("setuptools") },
+    Package { name: "python3-wheel", why: "builds Horovod", probe: Probe::Python("wheel") },
+    Package { name: "python3-cloudpickle", why: "used by Horovod", probe: Probe::Python("cloudpickle") },
+    Package { name: "python3-psutil", why: "used by Horovod", probe: Probe::Python("psutil") },
+    Package { name: "python3-yaml", why: "used by Horovod", probe: Probe::Python("yaml") },
+    Package { name: "python3-packaging", why: "used by Horovod", probe: Probe::Python("packaging") },
+    Package { name: "python3-cffi", why: "used by Horovod", probe: Probe::Python("cffi") },
+    Package { name: "python3-sklearn", why: "the digits", probe: Probe::Python("sklearn") },
+    Package { name: "python3-tqdm", why: "progress bars", probe: Probe::Python("tqdm") },
+];
+
 /// What whole Debian systems in folders are made with.
 pub(crate) const FOLDER: &[Package] = &[
     Package { name: "mmdebstrap", why: "installs Debian in a folder", probe: Probe::Program(&["mmdebstrap"]) },
