@@ -46,6 +46,15 @@ static void call_work(struct u4dma_link *link, unsigned int delay_ms)
 		mod_delayed_work(link->xd->tb->wq, &link->work, msecs_to_jiffies(delay_ms));
 }
 
+/* Our rings and HopIDs are others than before. */
+static void new_session(struct u4dma_link *link)
+{
+	lockdep_assert_held(&links_lock);
+	do {
+		link->session = get_random_u32();
+	} while (!link->session);
+}
+
 /* Forgets how far the handshake was. */
 static void start_over(struct u4dma_link *link)
 {
@@ -129,6 +138,20 @@ static void log_refusal(struct u4dma_link *link, const char *who, u32 status)
 		 u4dma_status_text(status));
 }
 
+/* Logs the first of a row of failures. */
+static void log_failure(struct u4dma_link *link, int error)
+{
+	bool is_first;
+
+	mutex_lock(&links_lock);
+	is_first = !link->tries;
+	mutex_unlock(&links_lock);
+	if (is_first)
+		dev_warn(&link->svc->dev,
+			 "usb4_dma: cannot enable the paths: %pe; replug the cable if it stays so\n",
+			 ERR_PTR(error));
+}
+
 /* Sends LOGIN; returns whether to go on. */
 static bool log_in(struct u4dma_link *link)
 {
@@ -173,13 +196,15 @@ static bool get_ready(struct u4dma_link *link)
 /* Takes the steps that can be taken now; returns whether there is more to do. */
 static bool advance(struct u4dma_link *link)
 {
-	bool has_logged_in, knows_peer, was_ready_sent, was_ready_seen, is_rebuilding;
+	bool has_logged_in, knows_peer, was_ready_sent, was_ready_seen;
+	bool is_rebuilding, is_passive;
 	struct u4dma_msg peer;
 	int ret;
 
 	mutex_lock(&links_lock);
 	is_rebuilding = link->is_rebuilding;
 	link->is_rebuilding = false;
+	is_passive = link->is_passive;
 	has_logged_in = link->has_logged_in;
 	knows_peer = link->knows_peer;
 	was_ready_sent = link->was_ready_sent;
@@ -189,15 +214,16 @@ static bool advance(struct u4dma_link *link)
 
 	if (is_rebuilding)
 		u4dma_link_stop_rails(link);
-	if (link->is_up)
+	if (link->is_up || is_passive)
 		return false;
 	if (!link->rails_allocated) {
 		ret = u4dma_link_alloc_rails(link);
-		if (ret) {
-			mutex_lock(&links_lock);
+		mutex_lock(&links_lock);
+		if (ret)
 			log_refusal(link, "cannot offer a rail to", U4DMA_NO_RAILS);
-			mutex_unlock(&links_lock);
-		}
+		else
+			new_session(link);
+		mutex_unlock(&links_lock);
 	}
 	if (!has_logged_in && !log_in(link))
 		return true;
@@ -206,8 +232,7 @@ static bool advance(struct u4dma_link *link)
 	if (!link->rails_running) {
 		ret = u4dma_link_start_rails(link, &peer);
 		if (ret) {
-			dev_warn(&link->svc->dev, "usb4_dma: cannot enable the paths: %pe; replug the cable\n",
-				 ERR_PTR(ret));
+			log_failure(link, ret);
 			return true;
 		}
 	}
@@ -243,7 +268,7 @@ static void link_work(struct work_struct *work)
 	mutex_unlock(&links_lock);
 	if (is_exhausted) {
 		dev_warn(&link->svc->dev,
-			 "usb4_dma: %pUb does not answer; reload usb4_dma there or replug the cable\n",
+			 "usb4_dma: no link to %pUb; reload usb4_dma there or replug the cable\n",
 			 link->xd->remote_uuid);
 		give_up(link);
 	}
@@ -316,6 +341,22 @@ static enum u4dma_status handle_detach(struct u4dma_link *link, const struct u4d
 	return U4DMA_OK;
 }
 
+static enum u4dma_status handle(struct u4dma_link *link, const struct u4dma_msg *msg)
+{
+	if (link->is_stopping)
+		return U4DMA_NOT_READY;
+	switch (msg->type) {
+	case U4DMA_MSG_LOGIN:
+		return handle_login(link, msg);
+	case U4DMA_MSG_READY:
+		return handle_ready(link, msg);
+	case U4DMA_MSG_DETACH:
+		return handle_detach(link, msg);
+	default:
+		return U4DMA_MALFORMED;
+	}
+}
+
 /**
  * u4dma_link_handle() - A message came
  * @buf: the message
@@ -342,20 +383,7 @@ int u4dma_link_handle(const void *buf, size_t size, void *data)
 		if (!u4dma_msg_is_between(&msg, xd->route, xd->remote_uuid, xd->local_uuid))
 			continue;
 		u4dma_msg_reply(&reply, &msg);
-		switch (msg.type) {
-		case U4DMA_MSG_LOGIN:
-			reply.status = handle_login(link, &msg);
-			break;
-		case U4DMA_MSG_READY:
-			reply.status = handle_ready(link, &msg);
-			break;
-		case U4DMA_MSG_DETACH:
-			reply.status = handle_detach(link, &msg);
-			break;
-		default:
-			reply.status = U4DMA_MALFORMED;
-			break;
-		}
+		reply.status = handle(link, &msg);
 		fill_state(link, &reply);
 		/* If it gets lost the neighbour asks again. */
 		tb_xdomain_response(xd, &reply, sizeof(reply), TB_CFG_PKG_XDOMAIN_RESP);
@@ -380,11 +408,9 @@ struct u4dma_link *u4dma_link_create(struct tb_service *svc)
 	link->svc = svc;
 	link->xd = tb_service_parent(svc);
 	INIT_DELAYED_WORK(&link->work, link_work);
-	do {
-		link->session = get_random_u32();
-	} while (!link->session);
 
 	mutex_lock(&links_lock);
+	new_session(link);
 	list_add_tail(&link->list, &links);
 	call_work(link, 0);
 	mutex_unlock(&links_lock);
@@ -443,9 +469,6 @@ void u4dma_link_resume(struct u4dma_link *link)
 	link->is_passive = false;
 	link->knows_peer = false;
 	start_over(link);
-	link->session++;
-	if (!link->session)
-		link->session = 1;
 	call_work(link, 0);
 	mutex_unlock(&links_lock);
 }

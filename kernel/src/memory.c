@@ -59,7 +59,7 @@ int u4dma_memory_alloc(struct u4dma_chan *chan, u32 tx_entries, u32 rx_entries)
 	chan->locked_pages = pages;
 
 	for (i = USB4_DMA_REGION_NODE + 1; i < USB4_DMA_REGIONS; i++) {
-		chan->memory[i] = vmalloc_user(bytes[i]);
+		chan->memory[i] = __vmalloc(bytes[i], GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 		if (!chan->memory[i])
 			goto err_free;
 	}
@@ -89,6 +89,20 @@ void u4dma_memory_free(struct u4dma_chan *chan)
 	}
 }
 
+/* Maps all pages now: no access of user space faults later. */
+static int insert_pages(struct vm_area_struct *vma, void *memory, size_t bytes)
+{
+	size_t at;
+	int ret;
+
+	for (at = 0; at < bytes; at += PAGE_SIZE) {
+		ret = vm_insert_page(vma, vma->vm_start + at, vmalloc_to_page(memory + at));
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
 /**
  * u4dma_memory_mmap() - Map a region into a process
  * @chan: the channel; it is set up
@@ -110,8 +124,8 @@ int u4dma_memory_mmap(struct u4dma_chan *chan, struct vm_area_struct *vma)
 		u4dma_vm_flags_mod(vma, 0, VM_MAYWRITE);
 	}
 	/* A child shares the handle, but a ring has one user. */
-	u4dma_vm_flags_mod(vma, VM_DONTCOPY, VM_MAYEXEC);
-	return remap_vmalloc_range(vma, chan->memory[id], 0);
+	u4dma_vm_flags_mod(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP, VM_MAYEXEC);
+	return insert_pages(vma, chan->memory[id], chan->bytes[id]);
 }
 
 static struct page *frame_page(const struct u4dma_chan *chan, u32 index)

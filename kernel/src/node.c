@@ -48,7 +48,7 @@ static u32 generation;
 
 int u4dma_node_init(void)
 {
-	u4dma_node_page = vmalloc_user(PAGE_SIZE);
+	u4dma_node_page = vzalloc(PAGE_SIZE);
 	if (!u4dma_node_page)
 		return -ENOMEM;
 
