@@ -2,7 +2,7 @@
 # while a cable is unplugged; from a program that is killed.
 #
 #   cargo xtask kernel build --kernel 6.12
-#   gcc -O2 -Wall -static -I kernel/include/uapi kernel/tests/frames.c -o target/frames
+#   gcc -O2 -Wall -static -I kernel/include/uapi kernel/testbed/scenarios/frames.c -o target/frames
 #   cargo xtask vm run --kernel 6.12 --topology pair:2 --artifact target/kernel/6.12/usb4_dma.ko --artifact target/frames \
 #       --script kernel/testbed/scenarios/usb4dma-frames.sh
 . /lib.sh

@@ -161,7 +161,7 @@ struct usb4_dma_header {
  * @channels_per_user: out: channels that one user may have
  * @rails_up: out: rails that carry frames now
  * @generation: out: see &struct usb4_dma_node
- * @reserved: out: 0
+ * @reserved: must be 0
  *
  * Needs no SETUP, so an observer can ask without being a channel.
  */
@@ -318,8 +318,9 @@ struct usb4_dma_rail {
  * @count: in: entries of the array; out: rails that exist (EMSGSIZE if the
  *	array is shorter). USB4_DMA_RAILS_MAX always suffices.
  * @entry_size: in: sizeof(struct usb4_dma_rail) of the caller, the distance
- *	of its entries; out: that of the kernel. The kernel fills the shorter
- *	of both and zeroes the rest.
+ *	of its entries; out: that of the kernel. An entry that is longer than
+ *	the kernel's is filled up with zeros. Shorter than the first version's
+ *	128 bytes: EINVAL; longer than a page: E2BIG.
  * @entries: in: pointer to the array; with @count 0 it is not read
  * @generation: out: of the rails as listed; the handle then counts as having
  *	seen it (see poll in &USB4_DMA_KICK_ARM)
@@ -349,7 +350,9 @@ struct usb4_dma_rails {
  *	nothing is armed and USB4_DMA_KICKED_BUSY is returned. A handle that
  *	sits in an epoll set must be armed this way (or by poll(2)) before each
  *	sleep. It is disarmed by being woken, and by KICK without this flag.
- * @USB4_DMA_KICK_ARM_TX: with ARM: an entry in the complete ring wakes, too
+ * @USB4_DMA_KICK_ARM_TX: with ARM: an entry in the complete ring wakes, too.
+ *	Whatever wakes disarms: a sleeper waits for EPOLLIN always, and with
+ *	this flag for EPOLLOUT, too.
  *
  * A handle is readable (EPOLLIN) when the ready ring is not empty or the
  * generation is another than the one that RAILS returned last on this handle;
