@@ -24,7 +24,6 @@
 void u4dma_transmit_done(struct u4dma_chan *chan, u32 frame, u8 rail, u64 cookie,
 			 enum usb4_dma_tx_status status)
 {
-	struct usb4_dma_rail_counters *counters = &chan->counters->rails[rail];
 	struct usb4_dma_tx_done *done;
 
 	spin_lock(&chan->done_lock);
@@ -37,8 +36,9 @@ void u4dma_transmit_done(struct u4dma_chan *chan, u32 frame, u8 rail, u64 cookie
 	};
 	u4dma_ring_publish(&chan->complete);
 	chan->open_entries--;
+	/* (Of an invalid entry the rail may be any number.) */
 	if (status == USB4_DMA_TX_DOWN)
-		counters->tx_down++;
+		chan->counters->rails[rail].tx_down++;
 	spin_unlock(&chan->done_lock);
 	u4dma_chan_wake(chan, U4DMA_ARMED_TX);
 }
