@@ -52,6 +52,15 @@ pub(crate) const TEST: &[Package] = &[
 pub(crate) const PIP: &[Package] =
     &[Package { name: "python3-pip", why: "fetches other releases of UCX", probe: Probe::Python("pip") }];
 
+/// What building User Mode Linux needs, for the kernel module's KUnit tests.
+pub(crate) const KUNIT: &[Package] = &[
+    Package { name: "make", why: "builds the kernel", probe: Probe::Program(&["make"]) },
+    Package { name: "gcc", why: "builds the kernel", probe: Probe::Program(&["gcc"]) },
+    Package { name: "flex", why: "reads the kernel's configuration", probe: Probe::Program(&["flex"]) },
+    Package { name: "bison", why: "reads the kernel's configuration", probe: Probe::Program(&["bison"]) },
+    Package { name: "bc", why: "computes the kernel's constants", probe: Probe::Program(&["bc"]) },
+];
+
 /// What mpi4py's suite needs beside that.
 pub(crate) const MPI4PY: &[Package] = &[
     Package { name: "python3-mpi4py", why: "MPI for Python", probe: Probe::Python("mpi4py") },

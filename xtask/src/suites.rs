@@ -7,7 +7,7 @@ use anyhow::bail;
 use xshell::Shell;
 
 use crate::counts::{self, Counts};
-use crate::{lint, mpi4py, packages, releases, stage, vm, workspace};
+use crate::{kernel, lint, mpi4py, packages, releases, stage, vm, workspace};
 
 /// The crate whose tests start mpirun; it needs what `cargo xtask build` stages.
 const MPI_TESTS: &str = "mpi-tests";
@@ -45,6 +45,9 @@ enum Part {
     Mpi4py,
     /// Two virtual machines with Debian's kernel on a simulated cable; downloads them at first
     Vm,
+    /// The kernel module: compilers' and checkers' warnings, and its interface in two virtual machines; with --full KUnit, all
+    /// kernels, and all faults
+    Kernel,
 }
 
 impl Part {
@@ -57,6 +60,7 @@ impl Part {
             Part::Releases => "MPI tests under other releases of UCX",
             Part::Mpi4py => "mpi4py's suite",
             Part::Vm => "virtual machines",
+            Part::Kernel => "kernel module",
         }
     }
 }
@@ -65,14 +69,17 @@ impl Part {
 pub(crate) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
     let parts: Vec<Part> = match (options.only, options.full) {
         (Some(part), _) => vec![part],
-        (None, false) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Releases, Part::Vm],
+        (None, false) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Releases, Part::Vm, Part::Kernel],
         (None, true) => {
-            vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Releases, Part::Mpi4py, Part::Vm]
+            vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Releases, Part::Mpi4py, Part::Vm, Part::Kernel]
         }
     };
     let mut lists = vec![packages::BUILD, packages::TEST];
     if parts.contains(&Part::Mpi4py) {
         lists.push(packages::MPI4PY);
+    }
+    if parts.contains(&Part::Kernel) && options.full {
+        lists.push(packages::KUNIT);
     }
     packages::install(shell, &lists)?;
     let mut total = Counts::default();
@@ -119,6 +126,10 @@ fn run_part(shell: &Shell, part: Part, options: &Options, total: &mut Counts) ->
         Part::Vm => {
             vm::smoke_one()?;
             total.passed += 1;
+            Ok(())
+        }
+        Part::Kernel => {
+            total.passed += kernel::test_all(*full)?;
             Ok(())
         }
     }

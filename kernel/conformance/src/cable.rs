@@ -169,9 +169,11 @@ fn payload(rail: u8, number: u64) -> Vec<u8> {
 }
 
 /// One rail, as the sender sees it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Flow {
     epoch: u32,
+    /// When something came back last, or was given up.
+    heard: Instant,
     /// Number of the next frame.
     next: u64,
     /// All below came back, or are lost.
@@ -181,7 +183,8 @@ struct Flow {
 }
 
 fn send(side: &mut Side, options: &Options) -> Result<()> {
-    let mut flows = [Flow::default(); uapi::USB4_DMA_RAILS_MAX as usize];
+    let flow = Flow { epoch: 0, heard: Instant::now(), next: 0, seen: 0, echoed: 0, lost: 0 };
+    let mut flows = [flow; uapi::USB4_DMA_RAILS_MAX as usize];
     let generation = |side: &Side| side.channel.region(uapi::USB4_DMA_REGION_NODE).load(0);
     let (mut known, mut up) = (generation(side), side.rails()?);
     let mut heard = Instant::now();
@@ -198,10 +201,9 @@ fn send(side: &mut Side, options: &Options) -> Result<()> {
         }
         for &(rail, epoch) in &up {
             let flow = &mut flows[usize::from(rail)];
-            let silent = heard.elapsed() > Duration::from_secs(1);
-            if flow.epoch != epoch || silent {
+            if flow.epoch != epoch || flow.heard.elapsed() > Duration::from_secs(1) {
                 flow.lost += flow.next - flow.seen;
-                (flow.epoch, flow.seen) = (epoch, flow.next);
+                (flow.epoch, flow.seen, flow.heard) = (epoch, flow.next, Instant::now());
             }
             while sending && flow.next - flow.seen < WINDOW && side.send(rail, &payload(rail, flow.next)) {
                 flow.next += 1;
@@ -220,6 +222,7 @@ fn send(side: &mut Side, options: &Options) -> Result<()> {
             let (_, bytes) = side.channel.read_frame(&rx);
             side.channel.push_fill(rx.frame);
             heard = Instant::now();
+            flows[usize::from(rx.rail)].heard = heard;
             check(&mut flows[usize::from(rx.rail)], &rx, &bytes)?;
         }
     }

@@ -41,20 +41,20 @@ pub(crate) struct Options {
 /// Handles that the threads share.
 const SLOTS: usize = 6;
 /// What the header lets an ioctl answer.
-const ERRORS: [Errno; 13] = [
-    Errno::INTR,
-    Errno::INVAL,
-    Errno::TOOBIG,
-    Errno::OPNOTSUPP,
-    Errno::NOTTY,
-    Errno::FAULT,
-    Errno::BADFD,
-    Errno::ACCESS,
-    Errno::USERS,
-    Errno::NOSPC,
-    Errno::DQUOT,
-    Errno::NOMEM,
-    Errno::MSGSIZE,
+const ERRORS: [(Errno, &str); 13] = [
+    (Errno::INTR, "EINTR"),
+    (Errno::INVAL, "EINVAL"),
+    (Errno::TOOBIG, "E2BIG"),
+    (Errno::OPNOTSUPP, "EOPNOTSUPP"),
+    (Errno::NOTTY, "ENOTTY"),
+    (Errno::FAULT, "EFAULT"),
+    (Errno::BADFD, "EBADFD"),
+    (Errno::ACCESS, "EACCES"),
+    (Errno::USERS, "EUSERS"),
+    (Errno::NOSPC, "ENOSPC"),
+    (Errno::DQUOT, "EDQUOT"),
+    (Errno::NOMEM, "ENOMEM"),
+    (Errno::MSGSIZE, "EMSGSIZE"),
 ];
 
 /// Fuzzes.
@@ -463,11 +463,14 @@ impl<'a> Fuzzer<'a> {
     }
 
     fn judge(&mut self, what: &str, result: Result<(), Errno>) -> Result<()> {
-        match result {
-            Ok(()) => self.count(what),
-            Err(error) if ERRORS.contains(&error) => self.count(&format!("{what}: {error:?}")),
-            Err(error) => bail!("{what}: {error:?}, which the header does not name"),
-        }
+        let Err(error) = result else {
+            self.count(what);
+            return Ok(());
+        };
+        let Some((_, name)) = ERRORS.iter().find(|(known, _)| *known == error) else {
+            bail!("{what}: {error}, which the header does not name");
+        };
+        self.count(&format!("{what}: {name}"));
         Ok(())
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn build(toolchain: &Toolchain, headers: &Headers, series: &str, vari
 
 /// Makes `target/kernel/SERIES` a copy of the sources in links, so that nothing is written beside the sources and the builds for several
 /// kernels stay apart. Links to files that are gone are removed: make would not see that they are.
-fn mirror(series: &str) -> Result<PathBuf> {
+pub(super) fn mirror(series: &str) -> Result<PathBuf> {
     let folder = workspace::target().join("kernel").join(series);
     let from = workspace::root().join("kernel");
     ensure!(from.join("Kbuild").is_file(), "there is no {}: the module is built by it", from.join("Kbuild").display());

@@ -1,4 +1,4 @@
-//! What kernel developers run over a driver: sparse, and `checkpatch --strict`.
+//! What kernel developers run over a driver: sparse, `checkpatch --strict`, kernel-doc.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,23 @@ pub(crate) fn checkpatch(kernel_source: &Path) -> Result<()> {
         bail!("checkpatch has complaints");
     }
     println!("checkpatch has no complaints about {} files", files.len());
+    Ok(())
+}
+
+/// Runs the checker of kernel-doc comments over the module's C sources: what they say of parameters and fields must be what is there.
+pub(crate) fn kernel_doc(build_folder: &Path) -> Result<()> {
+    let root = workspace::root();
+    let mut files = Vec::new();
+    sources(&root.join("kernel"), &mut files)?;
+    let status = Command::new("perl")
+        .arg(build_folder.join("scripts/kernel-doc"))
+        .args(["-none", "-Werror"])
+        .args(&files)
+        .current_dir(root)
+        .status()
+        .context("perl did not start: install the package perl")?;
+    ensure!(status.success(), "kernel-doc has complaints");
+    println!("kernel-doc has no complaints");
     Ok(())
 }
 

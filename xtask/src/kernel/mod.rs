@@ -1,19 +1,24 @@
 //! The kernel module against the kernels of `cargo xtask vm`.
 //!
 //! [`toolchain`], [`headers`] and [`source`] hold what is downloaded; [`build`] builds the module for one kernel; [`lint`] runs the
-//! kernel developers' checkers.
+//! kernel developers' checkers; [`test`] runs the module in guests, and [`kunit`] its pure
+//! parts in a kernel that is a process.
 
 mod build;
 mod headers;
+mod kunit;
 mod lint;
 mod source;
+mod test;
 mod toolchain;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
+use xshell::Shell;
 
 use self::headers::Headers;
 use self::toolchain::Toolchain;
+use crate::packages;
 use crate::vm::cache::Cache;
 use crate::vm::kernel::Kernel;
 use crate::vm::tools::Tools;
@@ -30,8 +35,12 @@ pub(crate) enum Task {
         #[arg(long, value_delimiter = ',', default_value = "all")]
         kernel: Vec<String>,
     },
-    /// Run sparse and `checkpatch --strict` of the newest kernel; a complaint is an error
+    /// Run sparse, kernel-doc and `checkpatch --strict` of the newest kernel; a complaint is an error
     Lint,
+    /// Run the KUnit tests of the module's pure parts on User Mode Linux, with KASAN and UBSAN
+    Kunit,
+    /// Run the module in pairs of guests: every call and error, random calls, unplug, kill -9; and look at what the kernels say
+    Test(test::Options),
 }
 
 /// Carries out a `kernel` command.
@@ -41,7 +50,36 @@ pub(crate) fn run(task: &Task) -> Result<()> {
     match task {
         Task::Build { kernel } => build_all(&cache, &tools, &crate::vm::series(kernel)),
         Task::Lint => check(&cache, &tools),
+        Task::Kunit => {
+            packages::install(&Shell::new()?, &[packages::KUNIT])?;
+            kunit::run(&cache, &tools)
+        }
+        Task::Test(options) => run_tests(&cache, &tools, options),
     }
+}
+
+/// The module's part of `cargo xtask test`: build and checkers, and its interface on one kernel; or everything. Gives how many checks
+/// that were.
+pub(crate) fn test_all(full: bool) -> Result<u64> {
+    let cache = Cache::open()?;
+    let tools = Tools::fetch(&cache, false)?;
+    build_all(&cache, &tools, &crate::vm::SUPPORTED)?;
+    check(&cache, &tools)?;
+    if !full {
+        run_tests(&cache, &tools, &test::Options::short())?;
+        return Ok(3);
+    }
+    kunit::run(&cache, &tools)?;
+    run_tests(&cache, &tools, &test::Options::full())?;
+    Ok(4)
+}
+
+fn run_tests(cache: &Cache, tools: &Tools, options: &test::Options) -> Result<()> {
+    let toolchain = Toolchain::fetch(cache)?;
+    test::run(cache, tools, options, |kernel| {
+        let headers = Headers::fetch(cache, &toolchain, kernel)?;
+        build::build(&toolchain, &headers, &kernel.series, &[])
+    })
 }
 
 fn check(cache: &Cache, tools: &Tools) -> Result<()> {
@@ -53,6 +91,7 @@ fn check(cache: &Cache, tools: &Tools) -> Result<()> {
         bail!("sparse or the compiler complains ({} lines above)", built.complaints.len());
     }
     println!("sparse has no complaints");
+    lint::kernel_doc(&headers.build_folder())?;
     lint::checkpatch(&source::fetch(cache, tools)?)
 }
 

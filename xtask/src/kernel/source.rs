@@ -15,7 +15,7 @@ pub(crate) const SERIES: &str = "7.3";
 /// What no kernel of ours compiles: other machines than x86 and User Mode Linux, and drivers. Their Kconfig files and Makefiles stay,
 /// because the others read them.
 const UNNEEDED: [&str; 13] = [
-    "Documentation/*",
+    "Documentation/*/*",
     "arch/a*/*.[chS]",
     "arch/[b-t]*/*.[chS]",
     "arch/*/boot/dts/*",
@@ -34,10 +34,13 @@ const UNNEEDED: [&str; 13] = [
 pub(crate) fn fetch(cache: &Cache, tools: &Tools) -> Result<PathBuf> {
     let fill = |folder: &Path| {
         let package = format!("linux-source-{SERIES}");
-        Apt::open(cache, false)?.unpack_some(&package, &["./usr/src/*"], folder)?;
-        let archive = folder.join(format!("usr/src/linux-source-{SERIES}.tar.xz"));
+        // Not into the same folder: the source has a folder usr, too.
+        let packed = folder.join("package");
+        fs::create_dir(&packed)?;
+        Apt::open(cache, false)?.unpack_some(&package, &["./usr/src/*"], &packed)?;
+        let archive = packed.join(format!("usr/src/linux-source-{SERIES}.tar.xz"));
         unpack(tools, &archive, folder).with_context(|| format!("{} cannot be unpacked", archive.display()))?;
-        fs::remove_dir_all(folder.join("usr"))?;
+        fs::remove_dir_all(packed)?;
         Ok(())
     };
     cache.folder(&format!("source-{SERIES}"), false, fill)

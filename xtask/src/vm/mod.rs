@@ -12,8 +12,8 @@ mod hub;
 mod initramfs;
 pub(crate) mod kernel;
 mod qemu;
-mod session;
-mod smoke;
+pub(crate) mod session;
+pub(crate) mod smoke;
 mod testbed;
 pub(crate) mod tools;
 
@@ -28,7 +28,7 @@ use self::session::{Image, Job};
 use self::tools::Tools;
 
 /// The kernels that the project supports.
-const SUPPORTED: [&str; 3] = ["6.1", "6.12", "7.3"];
+pub(crate) const SUPPORTED: [&str; 3] = ["6.1", "6.12", "7.3"];
 
 /// What `cargo xtask vm` can do.
 #[derive(Debug, Subcommand)]
@@ -82,7 +82,7 @@ pub(crate) enum Vm {
 }
 
 /// Options of the guests, whatever they run.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct GuestOptions {
     /// How QEMU runs guests; by default KVM where this machine has it
     #[arg(long, value_enum)]
@@ -160,8 +160,7 @@ pub(crate) fn run(vm: &Vm) -> Result<()> {
 
 /// The smoke test on one kernel, as a part of `cargo xtask test`.
 pub(crate) fn smoke_one() -> Result<()> {
-    let guests = GuestOptions { accel: None, memory_mib: None, append: String::new(), iommu: false, gdb: false };
-    smoke::run(&Cache::open()?, &["6.12"], &guests)
+    smoke::run(&Cache::open()?, &["6.12"], &GuestOptions::default())
 }
 
 /// The series that `names` stand for.

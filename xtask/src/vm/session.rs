@@ -25,8 +25,18 @@ const BOOT_LIMIT_S: u64 = 150;
 const GRACE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 /// What no kernel may say.
-const ALARMS: [&str; 7] =
-    ["WARNING: ", "BUG: ", "Oops", "INFO: task", "rcu_sched self-detected", "detected stalls", "Kernel panic"];
+const ALARMS: [&str; 10] = [
+    "WARNING: ",
+    "BUG: ",
+    "Oops",
+    "INFO: task",
+    "rcu_sched self-detected",
+    "detected stalls",
+    "Kernel panic",
+    "general protection fault",
+    "UBSAN: ",
+    "new suspected memory leaks",
+];
 
 /// What guests run.
 pub(crate) enum Image {

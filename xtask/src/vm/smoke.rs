@@ -86,7 +86,7 @@ fn row(release: &str, report: &Report) -> Vec<String> {
 }
 
 /// The value of `RESULT key value` in the first guest that printed it.
-fn result(outputs: &[String], key: &str) -> Option<String> {
+pub(crate) fn result(outputs: &[String], key: &str) -> Option<String> {
     let line = |line: &str| Some(line.strip_prefix("RESULT ")?.strip_prefix(key)?.strip_prefix(' ')?.to_owned());
     outputs.iter().flat_map(|output| output.lines()).find_map(line)
 }
