@@ -12,6 +12,8 @@ mod source;
 mod test;
 mod toolchain;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use xshell::Shell;
@@ -80,6 +82,13 @@ fn run_tests(cache: &Cache, tools: &Tools, options: &test::Options) -> Result<()
         let headers = Headers::fetch(cache, &toolchain, kernel)?;
         build::build(&toolchain, &headers, &kernel.series, &[])
     })
+}
+
+/// The module for a kernel, built as far as it is not up to date.
+pub(crate) fn module(cache: &Cache, kernel: &Kernel) -> Result<PathBuf> {
+    let toolchain = Toolchain::fetch(cache)?;
+    let headers = Headers::fetch(cache, &toolchain, kernel)?;
+    Ok(build::build(&toolchain, &headers, &kernel.series, &[])?.module)
 }
 
 fn check(cache: &Cache, tools: &Tools) -> Result<()> {

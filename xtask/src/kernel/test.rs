@@ -115,6 +115,7 @@ pub(crate) fn run(
                 artifacts: vec![module.clone(), program.clone()],
                 limit_s: scenario.limit_s + options.fuzz_seconds,
                 image: Image::Busybox,
+                may_reboot: false,
             };
             let report = session::run(tools, &kernel, &job, &options.guests)?;
             if !report.failures.is_empty() {

@@ -30,6 +30,7 @@ pub(crate) fn write(tools: &Tools, kernel: &Kernel, path: &Path) -> Result<()> {
     archive.file("bin/busybox", &busybox);
     archive.file("init", include_bytes!("guest/init.sh"));
     archive.file("lib.sh", include_bytes!("guest/lib.sh"));
+    archive.file("usb4.sh", include_bytes!("guest/usb4.sh"));
     archive.file("stage2.sh", include_bytes!("guest/stage2.sh"));
     let mut packed = Vec::new();
     for name in BASE.iter().chain(&ROOT).chain(&USB4) {

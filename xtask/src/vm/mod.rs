@@ -11,6 +11,7 @@ mod debian;
 mod hub;
 mod initramfs;
 pub(crate) mod kernel;
+mod mpi;
 mod qemu;
 pub(crate) mod session;
 pub(crate) mod smoke;
@@ -53,6 +54,8 @@ pub(crate) enum Vm {
         #[command(flatten)]
         guests: GuestOptions,
     },
+    /// Show that MPI runs across two guests over the kernel module, survives faults, and what it costs
+    Mpi(mpi::Options),
     /// Run a shell script in each guest
     Run {
         /// Kernel series
@@ -76,6 +79,9 @@ pub(crate) enum Vm {
         /// Seconds that the script may take in a guest
         #[arg(long, default_value_t = 120)]
         limit_s: u64,
+        /// A guest that restarts boots again and runs the script anew, instead of failing
+        #[arg(long)]
+        may_reboot: bool,
         #[command(flatten)]
         guests: GuestOptions,
     },
@@ -135,7 +141,8 @@ pub(crate) fn run(vm: &Vm) -> Result<()> {
             Ok(())
         }
         Vm::Smoke { kernel, guests } => smoke::run(&cache, &series(kernel), guests),
-        Vm::Run { kernel, script, topology, rings, image, artifact, limit_s, guests } => {
+        Vm::Mpi(options) => mpi::run(&cache, options),
+        Vm::Run { kernel, script, topology, rings, image, artifact, limit_s, may_reboot, guests } => {
             let tools = Tools::fetch(&cache, false)?;
             let kernel = Kernel::fetch(&cache, &tools, kernel, false)?;
             let image = match image {
@@ -150,6 +157,7 @@ pub(crate) fn run(vm: &Vm) -> Result<()> {
                 artifacts: artifact.clone(),
                 limit_s: *limit_s,
                 image,
+                may_reboot: *may_reboot,
             };
             let report = session::run(&tools, &kernel, &job, guests)?;
             report.print();

@@ -41,6 +41,8 @@ pub(crate) struct Guest<'a> {
     pub(crate) accel: Accel,
     /// Seconds that its script may take.
     pub(crate) limit_s: u64,
+    /// It boots again when it restarts; otherwise it ends.
+    pub(crate) may_reboot: bool,
 }
 
 impl Guest<'_> {
@@ -60,7 +62,10 @@ impl Guest<'_> {
         let machine =
             if options.iommu { "q35,memory-backend=mem,kernel-irqchip=split" } else { "q35,memory-backend=mem" };
         add(&["-m", &format!("{}M", self.memory_mib), "-object", &memory, "-machine", machine, "-smp", "1"]);
-        add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-run-with", "exit-with-parent=on"]);
+        add(&["-nodefaults", "-no-user-config", "-display", "none", "-run-with", "exit-with-parent=on"]);
+        if !self.may_reboot {
+            add(&["-no-reboot"]);
+        }
         if options.iommu {
             add(&["-device", "intel-iommu,caching-mode=on,aw-bits=48"]);
         }

@@ -62,6 +62,8 @@ pub(crate) struct Job {
     pub(crate) limit_s: u64,
     /// What the guests are.
     pub(crate) image: Image,
+    /// Guests may restart and run the script anew.
+    pub(crate) may_reboot: bool,
 }
 
 /// What came of it.
@@ -139,6 +141,7 @@ pub(crate) fn run(tools: &Tools, kernel: &Kernel, job: &Job, options: &GuestOpti
             memory_mib,
             accel,
             limit_s,
+            may_reboot: job.may_reboot,
         };
         machines.push(Machine::start(tools, &guest, options)?);
     }

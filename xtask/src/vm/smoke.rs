@@ -73,6 +73,7 @@ fn one(tools: &Tools, kernel: &Kernel, options: &GuestOptions) -> Result<Report>
         artifacts: Vec::new(),
         limit_s: 150,
         image: Image::Busybox,
+        may_reboot: false,
     };
     session::run(tools, kernel, &job, options)
 }

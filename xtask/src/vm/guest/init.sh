@@ -18,7 +18,7 @@ if [ "$image" = debian ]; then
     $B mount -t tmpfs t /upper; $B mkdir /upper/up /upper/work
     $B mount -t overlay -o lowerdir=/lower,upperdir=/upper/up,workdir=/upper/work o /new
     $B mkdir -p /new/job /new/m /new/dev /new/proc /new/sys
-    $B cp /m/* /new/m/; $B cp /lib.sh /stage2.sh /new/; $B cp $B /new/bin/busybox
+    $B cp /m/* /new/m/; $B cp /lib.sh /usb4.sh /stage2.sh /new/; $B cp $B /new/bin/busybox
     $B mount --move /dev /new/dev; $B mount --move /proc /new/proc; $B mount --move /sys /new/sys
     $B mount -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=131072 job /new/job
     exec $B switch_root /new /bin/busybox sh /stage2.sh

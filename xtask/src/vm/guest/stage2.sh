@@ -16,7 +16,7 @@ for i in $(busybox seq 0 $((n - 1))); do echo "10.8.0.$((i + 1)) node$i"; done >
 [ -f /job/local.sh ] && . /job/local.sh
 touch "/job/ready.$h"
 echo "@ready $(cat /proc/uptime)"
-busybox setsid busybox timeout -k 5 "$limit" sh /job/script > "/job/out.$h" 2>&1
+busybox setsid busybox timeout -k 5 "$limit" sh /job/script >> "/job/out.$h" 2>&1
 rc=$?
 echo "@done $rc $(cat /proc/uptime)"
 dmesg > "/job/dmesg.$h" 2>/dev/null || busybox dmesg > "/job/dmesg.$h"
