@@ -28,9 +28,9 @@ static const uuid_t dir_uuid =
 
 static struct tb_property_dir *dir;
 
-static struct tb_protocol_handler handler = {
-	.uuid = &u4dma_protocol_uuid,
-	.callback = u4dma_link_handle,
+static struct tb_protocol_handler handlers[] = {
+	{ .uuid = &u4dma_protocol_uuids[0], .callback = u4dma_link_handle },
+	{ .uuid = &u4dma_protocol_uuids[1], .callback = u4dma_link_handle },
 };
 
 static int u4dma_probe(U4DMA_PROBE_ARGS)
@@ -105,6 +105,31 @@ static int __init create_dir(void)
 	return ret;
 }
 
+static void unregister_handlers(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(handlers); i++)
+		tb_unregister_protocol_handler(&handlers[i]);
+}
+
+static int __init register_handlers(void)
+{
+	int ret, i;
+
+	for (i = 0; i < ARRAY_SIZE(handlers); i++) {
+		ret = tb_register_protocol_handler(&handlers[i]);
+		if (ret)
+			goto err_unregister;
+	}
+	return 0;
+
+err_unregister:
+	while (i--)
+		tb_unregister_protocol_handler(&handlers[i]);
+	return ret;
+}
+
 static int __init u4dma_init(void)
 {
 	int ret;
@@ -126,12 +151,12 @@ static int __init u4dma_init(void)
 	if (ret)
 		goto err_sysfs_exit;
 	/* The neighbour may ask as soon as it sees the property. */
-	ret = tb_register_protocol_handler(&handler);
+	ret = register_handlers();
 	if (ret)
 		goto err_free_dir;
 	ret = tb_register_service_driver(&driver);
 	if (ret)
-		goto err_unregister_handler;
+		goto err_unregister_handlers;
 	ret = tb_register_property_dir(U4DMA_KEY, dir);
 	if (ret)
 		goto err_unregister_driver;
@@ -139,8 +164,8 @@ static int __init u4dma_init(void)
 
 err_unregister_driver:
 	tb_unregister_service_driver(&driver);
-err_unregister_handler:
-	tb_unregister_protocol_handler(&handler);
+err_unregister_handlers:
+	unregister_handlers();
 err_free_dir:
 	tb_property_free_dir(dir);
 err_sysfs_exit:
@@ -158,7 +183,7 @@ static void __exit u4dma_exit(void)
 {
 	tb_unregister_property_dir(U4DMA_KEY, dir);
 	tb_unregister_service_driver(&driver);
-	tb_unregister_protocol_handler(&handler);
+	unregister_handlers();
 	tb_property_free_dir(dir);
 	u4dma_sysfs_exit();
 	u4dma_chan_exit();

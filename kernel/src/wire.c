@@ -19,10 +19,14 @@
 #define HOPID_MIN		8
 #define HOPID_MAX		0xffff
 
-/* XDomain protocol of the handshake: d9b4c0a6-51a1-4a3e-93d5-6c1f8e0b7a42 */
-const uuid_t u4dma_protocol_uuid =
+const uuid_t u4dma_protocol_uuids[2] = {
+	/* d9b4c0a6-51a1-4a3e-93d5-6c1f8e0b7a42 */
 	UUID_INIT(0xd9b4c0a6, 0x51a1, 0x4a3e,
-		  0x93, 0xd5, 0x6c, 0x1f, 0x8e, 0x0b, 0x7a, 0x42);
+		  0x93, 0xd5, 0x6c, 0x1f, 0x8e, 0x0b, 0x7a, 0x42),
+	/* 1e6c2f83-0d5b-4c79-b8a4-37f2916d5e08 */
+	UUID_INIT(0x1e6c2f83, 0x0d5b, 0x4c79,
+		  0xb8, 0xa4, 0x37, 0xf2, 0x91, 0x6d, 0x5e, 0x08),
+};
 
 static_assert(sizeof(struct usb4_dma_header) == 40);
 static_assert(offsetof(struct usb4_dma_header, payload_len) == 4);
@@ -118,6 +122,12 @@ bool u4dma_identity_equal(const struct u4dma_identity *a, const struct u4dma_ide
 	       a->instance[1] == b->instance[1];
 }
 
+/* The protocol of a request and of its answer, by who asks and who answers. */
+static const uuid_t *protocol_of(const uuid_t *asks, const uuid_t *answers)
+{
+	return &u4dma_protocol_uuids[memcmp(asks, answers, sizeof(*asks)) > 0];
+}
+
 /**
  * u4dma_msg_init() - Begin a request
  * @msg: the message
@@ -133,7 +143,7 @@ void u4dma_msg_init(struct u4dma_msg *msg, enum u4dma_msg_type type, u64 route,
 	msg->route_hi = upper_32_bits(route);
 	msg->route_lo = lower_32_bits(route);
 	msg->length_sn = sizeof(*msg) / sizeof(u32) - XD_HEADER_DWORDS;
-	msg->protocol = u4dma_protocol_uuid;
+	msg->protocol = *protocol_of(from, to);
 	msg->initiator = *from;
 	msg->target = *to;
 	msg->type = type;
@@ -152,6 +162,7 @@ void u4dma_msg_reply(struct u4dma_msg *reply, const struct u4dma_msg *msg)
 
 	u4dma_msg_init(reply, msg->type | U4DMA_MSG_REPLY, route, &msg->target, &msg->initiator);
 	reply->length_sn |= msg->length_sn & XD_SEQUENCE_MASK;
+	reply->protocol = msg->protocol;
 	reply->id = msg->id;
 	reply->peer_session = msg->session;
 }
@@ -166,14 +177,20 @@ void u4dma_msg_reply(struct u4dma_msg *reply, const struct u4dma_msg *msg)
  */
 bool u4dma_msg_parse(struct u4dma_msg *msg, const void *buf, size_t size_bytes)
 {
+	const uuid_t *protocol;
 	size_t dwords;
 
 	if (size_bytes < sizeof(*msg))
 		return false;
 	memcpy(msg, buf, sizeof(*msg));
 	dwords = XD_HEADER_DWORDS + (msg->length_sn & XD_LENGTH_MASK);
-	return dwords * sizeof(u32) >= sizeof(*msg) &&
-	       uuid_equal(&msg->protocol, &u4dma_protocol_uuid);
+	if (dwords * sizeof(u32) < sizeof(*msg))
+		return false;
+	if (msg->type & U4DMA_MSG_REPLY)
+		protocol = protocol_of(&msg->target, &msg->initiator);
+	else
+		protocol = protocol_of(&msg->initiator, &msg->target);
+	return uuid_equal(&msg->protocol, protocol);
 }
 
 /**

@@ -115,7 +115,7 @@ const char *u4dma_status_text(u32 status);
  * @route_hi: XDomain header: route, upper half
  * @route_lo: route, lower half
  * @length_sn: dwords behind this one, and sequence number
- * @protocol: XDomain header: U4DMA_PROTOCOL_UUID
+ * @protocol: XDomain header: one of u4dma_protocol_uuids
  * @initiator: router that sends
  * @target: router that receives
  * @type: &enum u4dma_msg_type
@@ -157,7 +157,13 @@ struct u4dma_msg {
 /* A control packet carries 256 bytes, the last four of them its CRC. */
 static_assert(sizeof(struct u4dma_msg) <= 252);
 
-extern const uuid_t u4dma_protocol_uuid;
+/*
+ * XDomain protocols of the handshake. Requests of the host whose router has the
+ * lower UUID travel in the first and those of its neighbour in the second, and
+ * so do their answers: while the core sends an answer, it takes any incoming
+ * answer of the same protocol and route for its own and frees it twice.
+ */
+extern const uuid_t u4dma_protocol_uuids[2];
 
 /**
  * struct u4dma_identity - Who a host is
