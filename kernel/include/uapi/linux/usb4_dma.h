@@ -69,7 +69,7 @@
  * EFAULT       A pointer leads nowhere.
  * EBADFD       The handle is not in the state for it: no SETUP yet (KICK,
  *              mmap), or SETUP has been done (SETUP).
- * EACCES       The handle was not opened for reading and writing (SETUP).
+ * EACCES       The handle was not opened for reading and writing (SETUP, KICK).
  * EUSERS       The user has as many channels as one user may have
  *              (SETUP; module parameter channels_per_user).
  * ENOSPC       The node has no free channel number (SETUP).
