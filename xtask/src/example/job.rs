@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Mpi;
@@ -68,7 +69,7 @@ pub(super) struct Outcome {
     pub(super) traffic: Traffic,
 }
 
-/// Ctrl-C reaches mpirun by itself, which ends its ranks; this process stays to clean up after them.
+/// Ctrl-C asks the job to end, and this process stays to clean up after it.
 pub(super) fn catch_interrupts() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -150,6 +151,8 @@ impl Job<'_> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            // Ctrl-C must reach mpirun once: a second signal is its order to give up at once, and ranks are left behind.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("{} does not start", command.get_program().display()))?;
         let stdout = child.stdout.take().context("standard output is a pipe")?;
@@ -175,15 +178,12 @@ impl Job<'_> {
                 return Ok(status);
             }
             if self.interrupted.load(Ordering::Relaxed) {
-                // The terminal has told it already; a plain `kill` of this process has not.
                 match deadline {
                     None => {
-                        if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                            let _ = kill_process(pid, Signal::TERM);
-                        }
+                        end(child, Signal::TERM);
                         deadline = Some(Instant::now() + GRACE);
                     }
-                    Some(deadline) if Instant::now() > deadline => child.kill()?,
+                    Some(deadline) if Instant::now() > deadline => end(child, Signal::KILL),
                     Some(_) => {}
                 }
             }
@@ -197,5 +197,13 @@ impl Job<'_> {
         if !cleaned.is_ok_and(|status| status.success()) {
             eprintln!("what the job left in shared memory could not be removed: try `usb4ctl sim clean`");
         }
+    }
+}
+
+/// Tells mpirun, and whatever stands between it and this process: its group. Ranks have groups of their own, and are mpirun's to end.
+fn end(child: &Child, signal: Signal) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may just have ended by itself.
+        let _ = kill_process_group(group, signal);
     }
 }
