@@ -27,6 +27,8 @@ pub(crate) struct Spec {
     suite: &'static str,
     /// What is installed beside the essential packages.
     packages: &'static [&'static str],
+    /// What is taken from sid, because the release has none of it.
+    sid: &'static [&'static str],
 }
 
 /// Debian 13 with both MPIs and its UCX.
@@ -35,15 +37,26 @@ pub(crate) const DEBIAN13_MPI: Spec = Spec {
     about: "Debian 13: Open MPI 5.0, MPICH 4.2, UCX 1.18",
     suite: "trixie",
     packages: &["openmpi-bin", "mpich", "ucx-utils", "procps", "iproute2"],
+    sid: &[],
 };
 
 /// Debian 12 with nothing, to install packages in.
-pub(crate) const DEBIAN12: Spec =
-    Spec { name: "debian12", about: "Debian 12, nothing more", suite: "bookworm", packages: &["ca-certificates"] };
+pub(crate) const DEBIAN12: Spec = Spec {
+    name: "debian12",
+    about: "Debian 12, nothing more",
+    suite: "bookworm",
+    packages: &["ca-certificates"],
+    sid: &[],
+};
 
 /// Debian 13 with nothing.
-pub(crate) const DEBIAN13: Spec =
-    Spec { name: "debian13", about: "Debian 13, nothing more", suite: "trixie", packages: &["ca-certificates"] };
+pub(crate) const DEBIAN13: Spec = Spec {
+    name: "debian13",
+    about: "Debian 13, nothing more",
+    suite: "trixie",
+    packages: &["ca-certificates"],
+    sid: &[],
+};
 
 /// Debian 13 with its torch, whose distributed part speaks MPI.
 pub(crate) const DEBIAN13_TORCH: Spec = Spec {
@@ -61,10 +74,20 @@ pub(crate) const DEBIAN13_TORCH: Spec = Spec {
         "python3-safetensors",
         "python3-tqdm",
     ],
+    sid: &[],
+};
+
+/// Debian 13 with UCC, of which it has no package itself, and what C programs are built with.
+pub(crate) const DEBIAN13_UCC: Spec = Spec {
+    name: "debian13-ucc",
+    about: "Debian 13: Open MPI 5.0, UCX 1.18, and UCC from sid",
+    suite: "trixie",
+    packages: &["openmpi-bin", "libopenmpi-dev", "gcc", "libc6-dev", "ucx-utils", "procps"],
+    sid: &["libucc1", "libucc-dev"],
 };
 
 /// All of them.
-pub(crate) const SPECS: &[Spec] = &[DEBIAN13_MPI, DEBIAN12, DEBIAN13, DEBIAN13_TORCH];
+pub(crate) const SPECS: &[Spec] = &[DEBIAN13_MPI, DEBIAN12, DEBIAN13, DEBIAN13_TORCH, DEBIAN13_UCC];
 
 /// Commands of `cargo xtask folder`.
 #[derive(Debug, clap::Subcommand)]
@@ -219,7 +242,7 @@ exit $code
 "#;
 
 fn bootstrap(spec: &Spec, folder: &Path) -> Result<()> {
-    let Spec { name, suite, packages, .. } = spec;
+    let Spec { name, suite, packages, sid, .. } = spec;
     eprintln!("installing {name} ({}) in {}; this takes minutes", spec.about, folder.display());
     let main = mirror("UCX_USB4_DEBIAN_MIRROR", crate::vm::apt::DEFAULT_MIRROR);
     let security = mirror("UCX_USB4_DEBIAN_SECURITY_MIRROR", crate::vm::apt::DEFAULT_SECURITY_MIRROR);
@@ -229,9 +252,22 @@ fn bootstrap(spec: &Spec, folder: &Path) -> Result<()> {
     let status = Command::new("mmdebstrap")
         .args(["--quiet", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\""])
         .arg(format!("--include={}", packages.join(",")))
+        .args(from_sid(&main, suite, sid))
         .args([OsStr::new(suite), folder.join("root").as_os_str(), list.as_os_str()])
         .status()
         .context("mmdebstrap did not start")?;
     ensure!(status.success(), "{name} cannot be installed; is the network there?");
     Ok(())
+}
+
+/// Options that add packages of sid, and leave everything that the release has as it is. Snapshots of sid, which some mirrors
+/// serve, are older than their lists are valid.
+fn from_sid(mirror: &str, suite: &str, packages: &[&str]) -> Vec<String> {
+    if packages.is_empty() {
+        return Vec::new();
+    }
+    let list = format!("echo 'deb {mirror} sid main' > \"$1/etc/apt/sources.list.d/sid.list\"");
+    let update = "chroot \"$1\" apt-get -qq -o Acquire::Check-Valid-Until=false update".to_owned();
+    let install = format!("chroot \"$1\" apt-get -qq -y -t {suite} install {}", packages.join(" "));
+    [list, update, install].map(|hook| format!("--customize-hook={hook}")).to_vec()
 }

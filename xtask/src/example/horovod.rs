@@ -40,6 +40,7 @@ fn prepare(setting: &Setting) -> Result<Program> {
         words: vec![PYTHON.into(), script.into()],
         mpi: Mpi::Openmpi,
         folder: None,
+        shared: Vec::new(),
         variables: vec![("PYTHONPATH", library.into()), ("OMP_NUM_THREADS", "1".into())],
     })
 }

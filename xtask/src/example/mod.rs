@@ -12,6 +12,7 @@ mod rust;
 mod table;
 mod torch;
 mod tp_infer;
+mod ucc;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -120,7 +121,7 @@ pub(crate) fn run(shell: &Shell, options: &Options) -> Result<()> {
 }
 
 fn examples() -> impl Iterator<Item = &'static Example> {
-    rust::EXAMPLES.iter().chain([&horovod::EXAMPLE, &torch::EXAMPLE, &tp_infer::EXAMPLE])
+    rust::EXAMPLES.iter().chain([&horovod::EXAMPLE, &torch::EXAMPLE, &tp_infer::EXAMPLE, &ucc::EXAMPLE])
 }
 
 /// Runs the same job over each transport, and shows the times side by side.

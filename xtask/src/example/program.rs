@@ -1,6 +1,7 @@
 //! What an example starts.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -17,6 +18,8 @@ pub(crate) struct Program {
     pub(crate) mpi: Mpi,
     /// A Debian system in a folder; none: this machine.
     pub(crate) folder: Option<Folder>,
+    /// What it needs of this machine there, beside the repository.
+    pub(crate) shared: Vec<PathBuf>,
     /// Variables that it needs.
     pub(crate) variables: Vec<(&'static str, OsString)>,
 }
@@ -24,13 +27,14 @@ pub(crate) struct Program {
 impl Program {
     /// mpirun, where the program runs.
     pub(super) fn mpirun(&self) -> Result<Command> {
-        match (&self.folder, self.mpi) {
-            (Some(folder), Mpi::Openmpi) => {
-                folder.command("mpirun.openmpi", &[workspace::root(), &workspace::target()])
-            }
-            (Some(folder), Mpi::Mpich) => folder.command("mpirun.mpich", &[workspace::root(), &workspace::target()]),
-            (None, Mpi::Openmpi) => Ok(Command::new(workspace::open_mpi_mpirun())),
-            (None, Mpi::Mpich) => Ok(Command::new("mpirun.mpich")),
-        }
+        let name = match (&self.folder, self.mpi) {
+            (_, Mpi::Mpich) => "mpirun.mpich",
+            (Some(_), Mpi::Openmpi) => "mpirun.openmpi",
+            (None, Mpi::Openmpi) => workspace::open_mpi_mpirun(),
+        };
+        let Some(folder) = &self.folder else { return Ok(Command::new(name)) };
+        let target = workspace::target();
+        let shared = self.shared.iter().map(PathBuf::as_path).chain([workspace::root(), target.as_path()]);
+        folder.command(name, &shared.collect::<Vec<_>>())
     }
 }

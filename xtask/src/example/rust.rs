@@ -32,5 +32,5 @@ pub(super) fn prepare(setting: &Setting) -> Result<Program> {
             stage.prefix().join("mpich/bin").join(example.name)
         }
     };
-    Ok(Program { words: vec![program.into()], mpi: *mpi, folder: None, variables: Vec::new() })
+    Ok(Program { words: vec![program.into()], mpi: *mpi, folder: None, shared: Vec::new(), variables: Vec::new() })
 }

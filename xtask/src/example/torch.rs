@@ -30,6 +30,7 @@ pub(super) fn prepare(setting: &Setting) -> Result<Program> {
         words: vec![PYTHON.into(), script.into(), "--checkpoint".into(), checkpoint().into()],
         mpi: Mpi::Openmpi,
         folder: Some(Folder::open(setting.shell, &DEBIAN13_TORCH, false)?),
+        shared: Vec::new(),
         variables: vec![("OMP_NUM_THREADS", "1".into()), ("PYTHONWARNINGS", "ignore".into())],
     })
 }

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use super::program::Program;
 use super::{Example, Mpi, Setting};
 use crate::folder::{DEBIAN13_UCC, Folder};
+use crate::packages;
 use crate::releases::wheel::WHEELS;
 use crate::workspace;
 
@@ -20,6 +21,7 @@ pub(super) const EXAMPLE: Example = Example {
 };
 
 fn prepare(setting: &Setting) -> Result<Program> {
+    packages::install(setting.shell, &[packages::PIP])?;
     let folder = Folder::open(setting.shell, &DEBIAN13_UCC, false)?;
     let ucx = WHEELS.iter().find(|wheel| wheel.release == UCX).context("there is no wheel of UCC's UCX")?.open()?;
     let program = workspace::target().join("example/ucc-collectives");

@@ -4,4 +4,4 @@
 pub(crate) mod matrix;
 pub(crate) mod source;
 mod suites;
-mod wheel;
+pub(crate) mod wheel;
