@@ -9,19 +9,46 @@ use crate::timers::Timer;
 use crate::transmit::Fate;
 use crate::{Event, Released};
 
+/// The number and the grant of a header, and when it came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heard {
+    /// Every frame before this one has arrived.
+    ack: u64,
+    /// The first frame that the peer does not accept yet.
+    limit: u64,
+    at_ns: u64,
+}
+
 impl<T: Copy, R: Copy> Connection<T, R> {
-    /// The number and the grant that every header carries.
-    pub(crate) fn handle_acknowledgement(&mut self, cx: &mut Shared<T, R>, now_ns: u64, ack: Psn, window: u16) {
-        let una = self.tx.una();
-        let ack = ack.extend(una);
+    /// Takes note of the number and the grant that every header carries. What they set free can wait for [`Self::settle`]: whoever waits for
+    /// the frame behind the header has it sooner, and one reckoning serves all headers of a round.
+    #[inline]
+    pub(crate) fn hear_acknowledgement(&mut self, cx: &mut Shared<T, R>, now_ns: u64, ack: Psn, window: u16) {
+        let ack = ack.extend(self.tx.una());
         if ack > self.tx.next() {
             // Nobody can acknowledge what was never sent: a header of an earlier life, or nonsense.
             self.stats.invalid += 1;
             return;
         }
-        let more_room = self.tx.raise_limit(ack + u64::from(window));
-        if ack > una {
-            self.acknowledge(cx, now_ns, ack);
+        let limit = ack + u64::from(window);
+        if ack > self.heard.ack || limit > self.heard.limit {
+            let Heard { ack: last_ack, limit: last_limit, .. } = self.heard;
+            self.heard = Heard { ack: ack.max(last_ack), limit: limit.max(last_limit), at_ns: now_ns };
+            if !std::mem::replace(&mut self.is_unsettled, true) {
+                cx.unsettled.push(self.slot());
+            }
+        }
+    }
+
+    /// Acts on what was heard.
+    pub(crate) fn settle(&mut self, cx: &mut Shared<T, R>) {
+        if !std::mem::take(&mut self.is_unsettled) || self.is_over() {
+            return;
+        }
+        let Heard { ack, limit, at_ns } = self.heard;
+        let more_room = self.tx.raise_limit(limit);
+        if ack > self.tx.una() {
+            self.acknowledge(cx, at_ns, ack);
         } else if more_room {
             self.tell_room(cx);
         }

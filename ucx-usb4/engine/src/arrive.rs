@@ -29,6 +29,22 @@ pub(crate) enum Reply<R> {
 }
 
 impl<T: Copy, R: Copy> Connection<T, R> {
+    /// Takes the next active message, as [`Self::arrive`] would, and says whether it was that.
+    #[inline]
+    pub(crate) fn arrive_message(&mut self, cx: &mut Shared<T, R>, now_ns: u64, rail: RailId, header: &Header) -> bool {
+        let psn = header.psn.extend(self.rx.next());
+        let is_next = psn == self.rx.next() && psn < self.grant.edge() && self.rx.is_plain();
+        if header.form.kind() != Kind::Am || self.phase != Phase::Open || !is_next {
+            return false;
+        }
+        (self.last_heard_ns, self.heard_on) = (now_ns, rail);
+        self.hear_acknowledgement(cx, now_ns, header.ack, header.window);
+        self.note_new(header, psn);
+        self.rx.advance_plain();
+        self.note_in_order(cx, now_ns);
+        true
+    }
+
     /// A frame with this connection's token.
     pub(crate) fn arrive(
         &mut self,
@@ -55,10 +71,12 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             }
         }
         (self.last_heard_ns, self.heard_on) = (now_ns, rail);
-        self.handle_acknowledgement(cx, now_ns, header.ack, header.window);
+        self.hear_acknowledgement(cx, now_ns, header.ack, header.window);
         if kind.is_sequenced() {
             return Reply::Verdict(self.arrive_sequenced(cx, now_ns, header, private, frame));
         }
+        // What a control frame says stands on what it acknowledges.
+        self.settle(cx);
         match kind {
             Kind::Ack => match Sack::parse(private, header.psn) {
                 Ok(sack) => self.handle_sack(cx, now_ns, header.ack, &sack, header.word),
@@ -128,19 +146,13 @@ impl<T: Copy, R: Copy> Connection<T, R> {
                 }
             }
         };
-        self.stats.frames_received += 1;
-        self.stats.bytes_received += form.payload_len() as u64;
-        if form.flags().contains(Flags::ACK_REQUEST) {
-            self.ack.want(psn + 1, self.rx.next());
-        }
-        self.ack_turn = 0;
+        self.note_new(header, psn);
         if arrival == Arrival::InOrder {
             self.rx.advance();
             if self.rx.has_ready() {
                 cx.deliverable.push_back(self.slot());
             }
-            let urgency = self.ack.in_order(self.rx.next(), self.grant.target());
-            self.schedule_ack(cx, now_ns, urgency);
+            self.note_in_order(cx, now_ns);
         } else {
             if !wait {
                 self.rx.done(psn);
@@ -148,6 +160,24 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             self.note_early(cx, now_ns);
         }
         verdict
+    }
+
+    /// Counts a frame that had not arrived before.
+    #[inline]
+    fn note_new(&mut self, header: &Header, psn: u64) {
+        self.stats.frames_received += 1;
+        self.stats.bytes_received += header.form.payload_len() as u64;
+        if header.form.flags().contains(Flags::ACK_REQUEST) {
+            self.ack.want(psn + 1, self.rx.next());
+        }
+        self.ack_turn = 0;
+    }
+
+    /// A frame came in its turn, and the next one is expected now.
+    #[inline]
+    fn note_in_order(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
+        let urgency = self.ack.in_order(self.rx.next(), self.grant.target());
+        self.schedule_ack(cx, now_ns, urgency);
     }
 
     /// Makes sense of a sequenced frame.
@@ -208,6 +238,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         self.schedule_ack(cx, now_ns, urgency);
     }
 
+    #[inline]
     fn schedule_ack(&mut self, cx: &mut Shared<T, R>, now_ns: u64, urgency: Urgency) {
         let timeouts = &cx.config.timeouts;
         let wait_ns = match urgency {

@@ -7,6 +7,7 @@ use rand_core::RngCore;
 use usb4_wire::{Flags, Form, HOP_LIMIT, Header, Kind, Psn, RailId, RailSet, Token};
 
 use crate::ack::AckState;
+use crate::acked::Heard;
 use crate::credits::Grant;
 use crate::hold::AckHold;
 use crate::operations::Operations;
@@ -88,6 +89,10 @@ pub(crate) struct Connection<T, R> {
     /// What the last header acknowledged.
     pub(crate) advertised: u64,
     pub(crate) grant: Grant,
+    /// What the peer has acknowledged and grants, by its last header.
+    pub(crate) heard: Heard,
+    /// Whether that is still to be acted on: it is in [`Shared::unsettled`].
+    pub(crate) is_unsettled: bool,
     pub(crate) timers: Timers,
     pub(crate) rails: RailTable,
     pub(crate) rtt: Rtt,
@@ -155,6 +160,8 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             ack_turn: 0,
             advertised: 0,
             grant,
+            heard: Heard::default(),
+            is_unsettled: false,
             timers: Timers::new(),
             rails: RailTable::new(),
             rtt: Rtt::default(),
@@ -243,6 +250,9 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         }
         if self.phase == Phase::Connecting {
             return Ok(());
+        }
+        if self.tx.room(cx.config.window_max) < frames {
+            self.settle(cx);
         }
         if self.tx.room(cx.config.window_max) < frames {
             self.stats.credit_stalls += 1;
@@ -341,6 +351,8 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// Ends the connection for cause, and tells it once.
     pub(crate) fn fail(&mut self, cx: &mut Shared<T, R>, failure: Failure) {
+        // What is acknowledged has not failed; it may have been the last thing to wait for.
+        self.settle(cx);
         if self.is_over() {
             return;
         }

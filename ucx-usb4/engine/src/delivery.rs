@@ -1,6 +1,6 @@
 //! What arrives for the driver.
 
-use usb4_wire::extension;
+use usb4_wire::{Flags, Header, extension};
 
 use crate::ConnId;
 
@@ -28,6 +28,16 @@ pub struct Delivery<R> {
     pub data_len: usize,
     /// The frame, to be released when its bytes have been used.
     pub frame: R,
+}
+
+impl<R> Delivery<R> {
+    /// What [`Engine::handle_message`](crate::Engine::handle_message) has taken.
+    pub fn of_message(conn: ConnId, header: &Header, frame: R) -> Self {
+        let flags = header.form.flags();
+        let content =
+            Content::Am { id: header.word, first: flags.contains(Flags::FIRST), last: flags.contains(Flags::LAST) };
+        Self { conn, content, data_offset: 0, data_len: header.form.payload_len(), frame }
+    }
 }
 
 /// What a delivered frame says.

@@ -57,6 +57,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
                 events: VecDeque::new(),
                 released: VecDeque::new(),
                 held_released: VecDeque::new(),
+                unsettled: Vec::new(),
                 ready: VecDeque::new(),
                 deliverable: VecDeque::new(),
                 fillable: VecDeque::new(),
@@ -162,6 +163,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     /// until it yields `None`. Deals with deadlines that have passed.
     #[inline]
     pub fn poll_transmit(&mut self, now_ns: u64, rails: &impl Rails) -> Option<Transmit<T>> {
+        self.settle();
         if now_ns >= self.shared.deadlines.next_ns().min(self.close_deadline_ns) {
             self.handle_timeout(now_ns);
         }
@@ -204,6 +206,18 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     }
 
     // Receiving.
+
+    /// The short way of [`Engine::handle_frame`] for what arrives most: the next active message of an open connection. `None`: nothing has
+    /// happened, and the long way must be taken.
+    #[inline]
+    pub fn handle_message(&mut self, now_ns: u64, rail: RailId, header: &Header) -> Option<ConnId> {
+        let slot = usize::from(header.token.slot());
+        let conn = self.slots.get_mut(slot)?.conn.as_deref_mut()?;
+        if conn.local_token != header.token || conn.peer.address != header.src {
+            return None;
+        }
+        conn.arrive_message(&mut self.shared, now_ns, rail, header).then_some(conn.id)
+    }
 
     /// A frame has arrived. `private` is a copy of the first [`Header::private_len`] bytes of its payload, made once, before this call.
     /// Afterwards drain [`Engine::poll_deliver`].
@@ -267,6 +281,12 @@ impl<T: Copy, R: Copy> Engine<T, R> {
         self.shared.events.pop_front()
     }
 
+    /// Whether [`Engine::poll_transmit`] has something to send that somebody waits for, deadlines aside.
+    #[inline]
+    pub fn wants_transmit(&self) -> bool {
+        !self.shared.ready.is_empty() || !self.shared.fillable.is_empty() || !self.strangers.is_empty()
+    }
+
     /// Whether [`Engine::poll_event`] has something to tell.
     pub fn has_events(&self) -> bool {
         !self.shared.events.is_empty()
@@ -275,6 +295,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     /// When [`Engine::handle_timeout`] or [`Engine::poll_transmit`] must be called at the latest; `None`: not before something arrives. Ask after
     /// draining all other `poll_*`.
     pub fn poll_timeout(&mut self) -> Option<u64> {
+        self.settle();
         let deadlines = &mut self.shared.deadlines;
         for slot in 0..deadlines.len() {
             if deadlines.bound_ns(slot) != NEVER {
@@ -289,6 +310,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
 
     /// Deals with deadlines that have passed.
     pub fn handle_timeout(&mut self, now_ns: u64) {
+        self.settle();
         if now_ns >= self.close_deadline_ns {
             self.close_deadline_ns = NEVER;
             for slot in &mut self.slots {
@@ -313,6 +335,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
 
     /// A rail went down: what is under way on it moves to others.
     pub fn handle_rail_down(&mut self, now_ns: u64, rail: RailId) {
+        self.settle();
         self.shared.up.remove(rail);
         self.update_rails(now_ns);
     }
@@ -434,6 +457,7 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     /// The next frame that the driver shall fill for an operation or an answer. Connections take turns, frame by frame.
     #[inline]
     pub fn poll_fill(&mut self, now_ns: u64, rails: &impl Rails) -> Option<Fill> {
+        self.settle();
         for _ in 0..self.shared.fillable.len() {
             let &slot = self.shared.fillable.front()?;
             let Some(conn) = self.slots[usize::from(slot)].conn.as_mut() else {
@@ -551,6 +575,23 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     }
 
     // Inside.
+
+    /// Acts on the acknowledgements that were heard.
+    #[inline]
+    fn settle(&mut self) {
+        if !self.shared.unsettled.is_empty() {
+            self.settle_all();
+        }
+    }
+
+    fn settle_all(&mut self) {
+        while let Some(slot) = self.shared.unsettled.pop() {
+            if let Some(conn) = self.slots[usize::from(slot)].conn.as_mut() {
+                conn.settle(&mut self.shared);
+            }
+        }
+        self.bury();
+    }
 
     /// A connection and what it shares with the others.
     #[inline]

@@ -10,7 +10,7 @@
 //!
 //! 1. For each frame that arrived: [`Header::parse`](usb4_wire::Header::parse), copy the first `private_len` payload bytes, then
 //!    [`Engine::handle_frame`]. On [`Verdict::Deliver`] use the payload; on `Deliver` and `Drop` release the frame. Then drain
-//!    [`Engine::poll_deliver`]. A delivery that is wrong is answered with [`Engine::reject`] at once.
+//!    [`Engine::poll_deliver`]. [`Engine::handle_message`] is a shorter way for most frames. A delivery that is wrong is answered with [`Engine::reject`] at once.
 //! 2. [`Engine::poll_event`] until `None`: what completed, who may send again, what failed.
 //! 3. New work: [`Engine::admit`], fill a frame, [`Engine::commit`], put it on its rail. Long transfers: [`Engine::put`] and
 //!    [`Engine::get`], then [`Engine::poll_fill`], fill, [`Engine::commit_fill`].

@@ -108,7 +108,11 @@ impl RailTable {
     #[inline]
     pub(crate) fn cheapest_of(&self, among: u32, payload_len: usize, rails: &impl Rails) -> Option<u8> {
         let cost = |index| rails.cost_ns(self.id(index), HEADER_LEN + payload_len).map(|cost_ns| (cost_ns, index));
-        bits(among & self.usable).filter_map(cost).min().map(|(_, index)| index)
+        let among = among & self.usable;
+        if among.is_power_of_two() {
+            return cost(among.trailing_zeros() as u8).map(|(_, index)| index);
+        }
+        bits(among).filter_map(cost).min().map(|(_, index)| index)
     }
 
     /// The index for a frame that must go now: the cheapest rail, without asking where there is no choice.

@@ -65,6 +65,19 @@ impl<R> Reorder<R> {
         }
     }
 
+    /// Whether nothing has arrived early.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The same as [`Self::advance`] where nothing has arrived early.
+    #[inline]
+    pub(crate) fn advance_plain(&mut self) {
+        debug_assert!(self.is_plain());
+        self.next += 1;
+    }
+
     /// The next frame has arrived and is dealt with.
     pub(crate) fn advance(&mut self) {
         self.next += 1;

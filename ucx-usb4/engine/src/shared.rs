@@ -20,6 +20,8 @@ pub(crate) struct Shared<T, R> {
     pub(crate) events: VecDeque<Event>,
     pub(crate) released: VecDeque<(T, Released)>,
     pub(crate) held_released: VecDeque<R>,
+    /// Connections that heard an acknowledgement and have not acted on it.
+    pub(crate) unsettled: Vec<u16>,
     /// Connections with something to transmit.
     pub(crate) ready: VecDeque<u16>,
     /// Connections with a frame to deliver that waited for its turn.

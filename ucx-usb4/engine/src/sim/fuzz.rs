@@ -244,6 +244,12 @@ impl Pair {
         let Ok(header) = Header::parse(&packet.header) else { return };
         let private = &packet.payload[..header.private_len().min(packet.payload.len())];
         let to = packet.to;
+        if header.psn.0.is_multiple_of(2)
+            && let Some(conn) = self.engines[to].handle_message(self.now_ns, packet.rail, &header)
+        {
+            self.use_up(to, &Delivery::of_message(conn, &header, 0));
+            return self.drive(to);
+        }
         if let Verdict::Deliver(delivery) = self.engines[to].handle_frame(self.now_ns, packet.rail, &header, private, 0)
         {
             self.use_up(to, &delivery);

@@ -55,6 +55,24 @@ pub struct Options {
     pub timeouts: usb4_engine::Timeouts,
 }
 
+impl Options {
+    /// The defaults: one frame for each message, all rails, the environment's node.
+    #[must_use]
+    pub fn new(links: LinkSpec) -> Self {
+        Self {
+            links,
+            node: None,
+            rails: RailSet::ALL,
+            tx_frames: 1024,
+            rx_frames: 960,
+            message_frames: 1,
+            receive: ReceiveMode::default(),
+            window: 256,
+            timeouts: usb4_engine::Timeouts::default(),
+        }
+    }
+}
+
 /// Something that happened to a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {

@@ -1,13 +1,13 @@
 //! Receiving: what the channel reaps goes through the engine, and what is for the owner comes out one by one.
 
 use usb4_engine::{ConnId, Content, Delivery, Event as EngineEvent, Verdict};
-use usb4_link::{Carrier, LinkEvent, Reaped, RxFrame};
-use usb4_wire::{CONTROL_MAX, Header};
+use usb4_link::{Carrier, LinkEvent, RxFrame};
+use usb4_wire::{CONTROL_MAX, Flags, Header, RailId};
 
 use super::{Event, IDLE_CALLS_PER_CLOCK, Part, Port};
 
 /// Something that came from a peer. Its frame must go back with [`Port::release`].
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Arrival {
     /// A frame of an active message, in order.
     Message {
@@ -24,13 +24,6 @@ pub enum Arrival {
         /// What `payload` lies in.
         frame: RxFrame,
     },
-}
-
-/// Bytes at the start of the payload that the engine reads itself.
-#[inline]
-fn private_len(header: &Header) -> usize {
-    let kind = header.form.kind();
-    if kind.is_control() { header.form.payload_len() } else { kind.extension_len() }
 }
 
 impl Port {
@@ -50,18 +43,40 @@ impl Port {
         loop {
             if self.draining {
                 match self.engine.poll_deliver() {
-                    Some(delivery) => match self.serve(delivery) {
-                        Some(message) => return self.arrival(message),
+                    Some(delivery) => match self.arrival(delivery) {
                         None => continue,
+                        arrival => return arrival,
                     },
                     None => self.draining = false,
                 }
             }
             let reaped = self.channel.reap(self.now_ns)?;
-            if let Some(delivery) = self.handle(&reaped)
-                && let Some(message) = self.serve(delivery)
+            self.active = true;
+            let frame = reaped.frame;
+            let header = match Header::parse(&reaped.header) {
+                // What the header claims must lie within what has really come.
+                Ok(header) if header.form.payload_len() <= frame.payload_len() => header,
+                _ => {
+                    self.engine.handle_damaged();
+                    self.channel.release(frame);
+                    continue;
+                }
+            };
+            if let Some(conn) = self.engine.handle_message(self.now_ns, reaped.rail, &header) {
+                let flags = header.form.flags();
+                return Some(Arrival::Message {
+                    conn,
+                    id: header.word,
+                    part: Part { first: flags.contains(Flags::FIRST), last: flags.contains(Flags::LAST) },
+                    payload: self.channel.payload(frame),
+                    length: header.form.payload_len(),
+                    frame,
+                });
+            }
+            if let Some(delivery) = self.handle(reaped.rail, &header, frame)
+                && let Some(arrival) = self.arrival(delivery)
             {
-                return self.arrival(message);
+                return Some(arrival);
             }
         }
     }
@@ -72,25 +87,13 @@ impl Port {
         self.channel.release(frame);
     }
 
-    #[inline]
-    fn handle(&mut self, reaped: &Reaped) -> Option<Delivery<RxFrame>> {
-        self.active = true;
-        let frame = reaped.frame;
-        let header = match Header::parse(&reaped.header) {
-            // What the header claims must lie within what has really come.
-            Ok(header) if header.form.payload_len() <= frame.payload_len() => header,
-            _ => {
-                self.engine.handle_damaged();
-                self.channel.release(frame);
-                return None;
-            }
-        };
+    fn handle(&mut self, rail: RailId, header: &Header, frame: RxFrame) -> Option<Delivery<RxFrame>> {
         let mut copy = [0; CONTROL_MAX];
-        let wanted = private_len(&header);
+        let wanted = header.private_len();
         let copied = if wanted == 0 { 0 } else { self.channel.copy_control(frame, wanted, &mut copy) };
         // Whatever it was, it may have been what others waited for.
         self.draining = true;
-        match self.engine.handle_frame(self.now_ns, reaped.rail, &header, &copy[..copied], frame) {
+        match self.engine.handle_frame(self.now_ns, rail, header, &copy[..copied], frame) {
             Verdict::Deliver(delivery) => Some(delivery),
             Verdict::Held => None,
             Verdict::Drop(frame) => {
@@ -100,9 +103,12 @@ impl Port {
         }
     }
 
-    #[inline]
+    /// A message for the owner; what is no message is served here.
     fn arrival(&mut self, delivery: Delivery<RxFrame>) -> Option<Arrival> {
-        let Content::Am { id, first, last } = delivery.content else { return None };
+        let Content::Am { id, first, last } = delivery.content else {
+            self.serve(delivery);
+            return None;
+        };
         Some(Arrival::Message {
             conn: delivery.conn,
             id,
@@ -111,6 +117,14 @@ impl Port {
             length: delivery.data_len,
             frame: delivery.frame,
         })
+    }
+
+    /// Whether [`service`](Self::service) can wait for a round in which nothing arrives: nobody would notice. Whoever waits for the
+    /// message that has just arrived has it sooner so.
+    #[inline]
+    #[must_use]
+    pub fn can_rest(&self) -> bool {
+        !self.engine.wants_transmit() && !self.engine.has_events()
     }
 
     /// Everything that goes on by itself: acknowledgements, retransmissions, time. To be called after the arrivals. Returns whether

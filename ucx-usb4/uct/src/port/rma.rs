@@ -187,12 +187,12 @@ impl Port {
 
 /// What peers ask for, and what they answer.
 impl Port {
-    /// Does what a delivery of remote memory access says. Messages are handed back.
-    pub(super) fn serve(&mut self, delivery: Delivery<RxFrame>) -> Option<Delivery<RxFrame>> {
+    /// Does what a delivery of remote memory access says.
+    pub(super) fn serve(&mut self, delivery: Delivery<RxFrame>) {
         let Delivery { conn, data_offset, data_len, frame, .. } = delivery;
         let data = self.channel.payload(frame).wrapping_add(data_offset);
         match delivery.content {
-            Content::Am { .. } => return Some(delivery),
+            Content::Am { .. } => unreachable!("messages are for the owner"),
             Content::Put(put) => {
                 if let Err(reason) = self.place_put(&put, data, data_len) {
                     self.engine.reject(conn, put.op, reason);
@@ -216,7 +216,6 @@ impl Port {
             },
         }
         self.channel.release(frame);
-        None
     }
 
     fn place_put(&self, put: &Put, data: *const u8, len: usize) -> Result<(), OpErrorReason> {

@@ -31,17 +31,9 @@ impl Pair {
         let file = fabric(cable);
         let regions: Regions = Arc::new(RwLock::new(RegionTable::new([7; 32])));
         let open = |node| {
-            let options = Options {
-                links: LinkSpec::SimFile(file.path().to_owned()),
-                node: Some(NodeId(node)),
-                rails: RailSet::ALL,
-                tx_frames: 1024,
-                rx_frames: 960,
-                message_frames: MAX_MESSAGE_FRAMES,
-                receive: ReceiveMode::default(),
-                window: 256,
-                timeouts: Timeouts::default(),
-            };
+            let links = LinkSpec::SimFile(file.path().to_owned());
+            let options =
+                Options { node: Some(NodeId(node)), message_frames: MAX_MESSAGE_FRAMES, ..Options::new(links) };
             Port::open(&options, Arc::clone(&regions)).unwrap()
         };
         let (mut a, b) = (open(0), open(1));
