@@ -11,6 +11,7 @@ mod lint;
 mod mpi4py;
 mod package;
 mod packages;
+mod perf;
 mod releases;
 mod soak;
 mod stage;
@@ -79,6 +80,10 @@ enum Task {
     /// Packages: .deb, DKMS source, .rpm, archive with an install script; with --check, installed, used and removed
     Package(package::Options),
 
+    /// Where the time goes: instruction counts, layers, flame graphs
+    #[command(subcommand)]
+    Perf(perf::Task),
+
     /// Other Debian releases in folders, and commands in them
     #[command(subcommand)]
     Folder(folder::Task),
@@ -116,6 +121,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Soak(options) => soak::run(&shell, &options),
         Task::Matrix(options) => releases::matrix::run(&shell, &options, &mut counts::Counts::default()),
         Task::Package(options) => package::run(&shell, &options),
+        Task::Perf(task) => perf::run(&shell, &task),
         Task::Folder(task) => folder::run(&shell, &task),
         Task::Vm(vm) => vm::run(&vm),
         Task::Kernel(task) => kernel::run(&task),

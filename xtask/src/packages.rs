@@ -48,6 +48,12 @@ pub(crate) const TEST: &[Package] = &[
     Package { name: "libmpich-dev", why: "its mpicc", probe: Probe::Program(&["mpicc.mpich"]) },
 ];
 
+/// What looks at where time goes.
+pub(crate) const PERF: &[Package] = &[
+    Package { name: "valgrind", why: "counts instructions", probe: Probe::Program(&["callgrind_annotate"]) },
+    Package { name: "linux-perf", why: "samples, for flame graphs", probe: Probe::Program(&["perf"]) },
+];
+
 /// What fetches releases of UCX from PyPI.
 pub(crate) const PIP: &[Package] =
     &[Package { name: "python3-pip", why: "fetches other releases of UCX", probe: Probe::Python("pip") }];

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use anyhow::bail;
+use clap::ValueEnum;
 use xshell::Shell;
 
 use crate::counts::{self, Counts};
-use crate::{kernel, lint, mpi4py, packages, releases, stage, vm, workspace};
+use crate::{kernel, lint, mpi4py, packages, perf, releases, stage, vm, workspace};
 
 /// The crate whose tests start mpirun; it needs what `cargo xtask build` stages.
 const MPI_TESTS: &str = "mpi-tests";
@@ -43,6 +44,8 @@ enum Part {
     Releases,
     /// mpi4py's suite over usb4
     Mpi4py,
+    /// Instructions per message, beside those in docs/instruction-counts.txt
+    Instructions,
     /// Two virtual machines with Debian's kernel on a simulated cable; downloads them at first
     Vm,
     /// The kernel module: compilers' and checkers' warnings, and its interface in two virtual machines; with --full KUnit, all
@@ -59,6 +62,7 @@ impl Part {
             Part::Mpi => "MPI tests",
             Part::Releases => "MPI tests under other releases of UCX",
             Part::Mpi4py => "mpi4py's suite",
+            Part::Instructions => "instructions per message",
             Part::Vm => "virtual machines",
             Part::Kernel => "kernel module",
         }
@@ -67,12 +71,9 @@ impl Part {
 
 /// Runs them; stops at the first part that fails.
 pub(crate) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
-    let parts: Vec<Part> = match (options.only, options.full) {
-        (Some(part), _) => vec![part],
-        (None, false) => vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Releases, Part::Vm, Part::Kernel],
-        (None, true) => {
-            vec![Part::Fmt, Part::Lint, Part::Unit, Part::Mpi, Part::Releases, Part::Mpi4py, Part::Vm, Part::Kernel]
-        }
+    let parts: Vec<Part> = match options.only {
+        Some(part) => vec![part],
+        None => Part::value_variants().iter().copied().filter(|&part| options.full || part != Part::Mpi4py).collect(),
     };
     let mut lists = vec![packages::BUILD, packages::TEST];
     if parts.contains(&Part::Mpi4py) {
@@ -122,6 +123,11 @@ fn run_part(shell: &Shell, part: Part, options: &Options, total: &mut Counts) ->
         Part::Mpi4py => {
             let stage = stage::build(shell)?;
             mpi4py::run(shell, &stage, total)
+        }
+        Part::Instructions => {
+            perf::check(shell)?;
+            total.passed += 1;
+            Ok(())
         }
         Part::Vm => {
             vm::smoke_one()?;

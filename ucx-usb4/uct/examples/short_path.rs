@@ -1,0 +1,88 @@
+//! Eight-byte (or longer) messages there and back between two ports of one process: what the layers above UCX's interface have no
+//! part in. For instruction counts (`cargo xtask perf`) and profilers; `short_path [MESSAGES [BYTES]]`.
+
+use std::sync::{Arc, RwLock};
+
+use usb4_engine::{ConnId, RegionTable, Timeouts};
+use usb4_link::{LinkSpec, NodeId};
+
+use uct_usb4::port::{Arrival, Options, Part, Port};
+
+const HOUR_NS: u64 = 3_600_000_000_000;
+
+fn open(node: u32, links: &LinkSpec) -> Port {
+    // Under valgrind everything takes fifty times as long, but for the clock: no timer shall send what the machine would not.
+    let timeouts =
+        Timeouts { ack_delay_ns: HOUR_NS, probe_min_ns: HOUR_NS, rto_max_ns: 2 * HOUR_NS, ..Timeouts::default() };
+    let options = Options { node: Some(NodeId(node)), timeouts, ..Options::new(links.clone()) };
+    Port::open(&options, Arc::new(RwLock::new(RegionTable::new([7; 32])))).expect("the cable opens")
+}
+
+/// From the call that sends to the frame on its ring.
+#[inline(never)]
+fn send(port: &mut Port, conn: ConnId, bytes: &[u8]) {
+    let frame = port.reserve(conn, 1).expect("one message is under way");
+    port.fill(frame).put_bytes(bytes);
+    port.send_am(conn, frame, 1, Part::WHOLE, bytes.len());
+}
+
+/// From a frame on its ring to the return of the progress that delivers it. The bytes are not looked at.
+#[inline(never)]
+fn receive(port: &mut Port) -> usize {
+    port.begin();
+    let Some(Arrival::Message { length, frame, .. }) = port.poll_arrival() else { return 0 };
+    port.release(frame);
+    // As the interface does.
+    if !port.can_rest() {
+        settle(port);
+    }
+    length
+}
+
+/// What the next round does, while this side waits for the answer.
+#[inline(never)]
+fn settle(port: &mut Port) {
+    port.begin();
+    assert!(port.poll_arrival().is_none());
+    port.service();
+    while port.poll_event().is_some() {}
+}
+
+fn rounds(a: &mut Port, b: &mut Port, to_b: ConnId, to_a: ConnId, messages: usize, bytes: &[u8]) -> usize {
+    let mut received = 0;
+    for _ in 0..messages / 2 {
+        send(a, to_b, bytes);
+        settle(a);
+        received += receive(b);
+        send(b, to_a, bytes);
+        settle(b);
+        received += receive(a);
+    }
+    received
+}
+
+/// What is counted.
+#[inline(never)]
+fn exchange(a: &mut Port, b: &mut Port, to_b: ConnId, to_a: ConnId, messages: usize, bytes: &[u8]) -> usize {
+    rounds(a, b, to_b, to_a, messages, bytes)
+}
+
+fn main() {
+    let argument = |n, default| std::env::args().nth(n).map_or(default, |text| text.parse().expect("a number"));
+    let (messages, length) = (argument(1, 10_000), argument(2, 8));
+    let links: LinkSpec = "sim:ideal".parse().expect("a profile");
+    let (mut a, mut b) = (open(0, &links), open(1, &links));
+    let to_b = a.connect(&b.address()).expect("a cable");
+    let to_a = b.connect(&a.address()).expect("a cable");
+    for _ in 0..1000 {
+        settle(&mut a);
+        settle(&mut b);
+    }
+    let bytes = vec![1; length];
+    rounds(&mut a, &mut b, to_b, to_a, 2000, &bytes);
+    let start = std::time::Instant::now();
+    let received = exchange(&mut a, &mut b, to_b, to_a, messages, &bytes);
+    let elapsed = start.elapsed();
+    assert_eq!(received, messages / 2 * 2 * length);
+    println!("{messages} messages of {length} bytes: {:.1} ns each", elapsed.as_secs_f64() * 1e9 / messages as f64);
+}

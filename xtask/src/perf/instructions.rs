@@ -1,0 +1,159 @@
+//! Instruction counts: callgrind's repeat exactly, whatever else the machine does, so a file of them guards the short path.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use xshell::{Shell, cmd};
+
+use crate::{packages, workspace};
+
+/// Messages that are counted.
+const MESSAGES: u64 = 10_000;
+/// What may be added without the file being changed.
+const TOLERANCE: f64 = 0.05;
+/// Payloads in bytes, and the functions of the example whose cost is counted, with what they stand for.
+const LENGTHS: [u64; 2] = [8, 4056];
+const PHASES: [(&str, &str); 3] = [
+    ("send", "from the call to the frame on its ring"),
+    ("receive", "from the frame on its ring to the end of the progress that delivers it"),
+    ("settle", "what is left for the next round: acknowledgements, timers, frames given back"),
+];
+
+/// Instructions by payload length and phase.
+type Counts = BTreeMap<(u64, String), u64>;
+
+/// Compares with the file.
+pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
+    let (compiler, kept) = read(&file())?;
+    let found = count(shell)?;
+    let mut grown = Vec::new();
+    println!("{:>6}  {:8} {:>8} {:>8}", "bytes", "phase", "kept", "now");
+    for ((bytes, phase), now) in &found {
+        let before = kept.get(&(*bytes, phase.clone())).copied().unwrap_or(0);
+        println!("{bytes:>6}  {phase:8} {before:>8} {now:>8}");
+        if *now as f64 > before as f64 * (1.0 + TOLERANCE) {
+            grown.push(format!("{phase} of {bytes} bytes from {before} to {now}"));
+        }
+    }
+    if grown.is_empty() {
+        return Ok(());
+    }
+    let this = rustc(shell)?;
+    if this != compiler {
+        // Another compiler inlines otherwise; its counts say nothing about the change under test.
+        println!("not compared: the file was made by {compiler}, this is {this}");
+        return Ok(());
+    }
+    bail!(
+        "instructions per message have grown: {}; mend it, or run `cargo xtask perf instructions --update` and say in the commit why",
+        grown.join(", ")
+    )
+}
+
+/// Rewrites the file.
+pub(super) fn update(shell: &Shell) -> anyhow::Result<()> {
+    let found = count(shell)?;
+    let mut text = String::from(
+        "# Instructions of one message between two ports of one process over sim:ideal, counted by callgrind\n\
+         # (`cargo xtask perf instructions`; --update rewrites this file).\n",
+    );
+    for (phase, meaning) in PHASES {
+        writeln!(text, "# {phase}: {meaning}")?;
+    }
+    writeln!(text, "compiler {}", rustc(shell)?)?;
+    for ((bytes, phase), count) in &found {
+        writeln!(text, "{bytes} {phase} {count}")?;
+    }
+    std::fs::write(file(), &text)?;
+    print!("{text}");
+    Ok(())
+}
+
+fn file() -> PathBuf {
+    workspace::root().join("docs/instruction-counts.txt")
+}
+
+fn rustc(shell: &Shell) -> anyhow::Result<String> {
+    Ok(cmd!(shell, "rustc --version").read()?)
+}
+
+fn read(path: &Path) -> anyhow::Result<(String, Counts)> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut compiler = String::new();
+    let mut counts = Counts::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        if let Some(version) = line.strip_prefix("compiler ") {
+            version.clone_into(&mut compiler);
+            continue;
+        }
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [bytes, phase, count] = fields[..] else { bail!("{}: senseless line: {line}", path.display()) };
+        counts.insert((bytes.parse()?, phase.to_owned()), count.parse()?);
+    }
+    Ok((compiler, counts))
+}
+
+fn count(shell: &Shell) -> anyhow::Result<Counts> {
+    packages::install(shell, &[packages::BUILD, packages::PERF])?;
+    let program = super::example(shell, "short_path")?;
+    let folder = tempfile::tempdir()?;
+    let mut counts = Counts::new();
+    for bytes in LENGTHS {
+        let out = folder.path().join(bytes.to_string());
+        let (messages, length) = (MESSAGES.to_string(), bytes.to_string());
+        // Only what `exchange` does counts, not the start and the warm-up.
+        cmd!(
+            shell,
+            "valgrind --quiet --tool=callgrind --callgrind-out-file={out} --toggle-collect=*exchange* {program} {messages} {length}"
+        )
+        .quiet()
+        .ignore_stdout()
+        .run()?;
+        let table = cmd!(shell, "callgrind_annotate --auto=no --inclusive=yes --threshold=100 {out}").quiet().read()?;
+        for (phase, _) in PHASES {
+            let total = inclusive(&table, &format!("short_path::{phase}"))
+                .with_context(|| format!("callgrind did not see short_path::{phase}"))?;
+            counts.insert((bytes, phase.to_owned()), total / MESSAGES);
+        }
+    }
+    ensure!(counts.values().all(|&count| count > 0), "callgrind counted nothing: {counts:?}");
+    Ok(counts)
+}
+
+/// The inclusive count of a function in callgrind_annotate's table: `1,234 (5.6%)  file:function [object]`.
+fn inclusive(table: &str, function: &str) -> Option<u64> {
+    let counts = table.lines().filter_map(|line| {
+        let (count, rest) = line.trim_start().split_once(' ')?;
+        let name = rest.split(" [").next()?.trim_end();
+        let count: u64 = count.replace(',', "").parse().ok()?;
+        name.ends_with(&format!(":{function}")).then_some(count)
+    });
+    // What the compiler inlined from other files stands on lines of its own, each less than the whole.
+    counts.max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_function_counts() {
+        let table = "\
+20,918,534 (100.0%)  src/short_path.rs:short_path::main [/x]
+ 7,248,989 (34.65%)  src/short_path.rs:short_path::send [/x]
+   876,000 ( 4.19%)  core/src/iter.rs:short_path::send [/x]
+ 6,973,940 (36.10%)  src/short_path.rs:short_path::settle [/x]
+";
+        assert_eq!(inclusive(table, "short_path::send"), Some(7_248_989));
+        assert_eq!(inclusive(table, "short_path::receive"), None);
+    }
+
+    #[test]
+    fn the_kept_file_can_be_read() {
+        let (compiler, counts) = read(&file()).unwrap();
+        assert!(compiler.starts_with("rustc "));
+        assert_eq!(counts.len(), LENGTHS.len() * PHASES.len());
+    }
+}
