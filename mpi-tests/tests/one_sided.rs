@@ -22,7 +22,7 @@ fn one_sided_operations_validate_under_loss() {
     let fabric = Fabric::strix_halo(0.01);
     let benchmarks = "put_latency,put_bw,get_latency,get_bw,acc_latency,get_acc_latency,fop_latency,cas_latency";
     let job = Job::new(Mpi::OpenMpi, &prefix, &fabric, 2, prefix.program("osu-bench")).env("UCX_TLS", "usb4");
-    let arguments = ["suite", benchmarks, "-c", "-i", "20", "-x", "2", "-m", "8:65536", "--json"];
+    let arguments = ["suite", benchmarks, "-c", "-i", "5", "-x", "1", "-m", "8:65536", "--json"];
     let outcome = job.args(arguments).run();
     assert!(outcome.status.success(), "{}\n{}", outcome.stdout, outcome.stderr);
     let rows = |verdict: &str| outcome.stdout.matches(&format!("\"validation\": \"{verdict}\"")).count();
