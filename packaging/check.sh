@@ -5,9 +5,10 @@ set -eu
 
 say() { printf '\n-- %s\n' "$*"; }
 fail() { printf 'FAIL: %s\n' "$*" >&2; exit 1; }
-# All files but those of apt's and dpkg's own books, which remember every package.
+# All files but those of apt's, dpkg's, depmod's and DKMS's own books, which remember every package.
 snapshot() {
-    find / -xdev \( -path /tmp -o -path /var/cache -o -path /var/log -o -path /var/lib/apt -o -path /var/lib/dpkg \
+    find / -xdev \( -path '/lib/modules/*/modules.*' -o -path '/usr/lib/modules/*/modules.*' -o -path '/var/lib/dkms/mok.*' \
+        -o -path /tmp -o -path /var/cache -o -path /var/log -o -path /var/lib/apt -o -path /var/lib/dpkg \
         -o -path /proc -o -path /sys -o -path /dev -o -path /run \) -prune -o -print | sort
 }
 as_user() { runuser -u tester -- env HOME=/home/tester "$@"; }
@@ -20,12 +21,24 @@ for deb in "$@"; do
 done >/run/depends
 apt-get satisfy -q -y --no-install-recommends "$(paste -s -d, /run/depends)"
 apt-get install -q -y --no-install-recommends openmpi-bin ucx-utils environment-modules
+case "$*" in
+    *usb4-dma-dkms*) has_module=yes; apt-get install -q -y --no-install-recommends linux-headers-amd64 kmod ;;
+    *) has_module=no ;;
+esac
 useradd --create-home tester
 snapshot >/run/before
 
 say "install"
 dpkg --install "$@"
 [ -z "$(dpkg --verify ucx-usb4)" ] || fail "files are missing: $(dpkg --verify ucx-usb4)"
+
+if [ $has_module = yes ]; then
+    say "the kernel module, for Debian's kernel"
+    kernel=$(basename "$(find /lib/modules /usr/lib/modules -mindepth 1 -maxdepth 1 -name '*-amd64' | head -1)")
+    dkms install usb4-dma/0.1.0 -k "$kernel"
+    modinfo -k "$kernel" usb4_dma | grep -E '^(version|license|vermagic)'
+    getent group usb4 >/dev/null || fail "there is no group usb4, which udev's rule names"
+fi
 
 say "a job, as the README has it"
 as_user bash -euc '

@@ -12,6 +12,10 @@ fn large_messages_take_zero_copy_get_or_put(mpi: Mpi) {
     let job = Job::example(mpi, &prefix, &fabric, 2, "ring").env("UCX_TLS", "usb4");
     let outcome = job.arg(length.to_string()).arg(rounds.to_string()).run();
     outcome.assert_pass();
+    // The newer protocols, which are not everywhere the default, weigh costs and may take active messages.
+    if std::env::var("USB4_TEST_UCX_PROTO").is_ok_and(|proto| proto == "y") {
+        return;
+    }
     let zero_copy: u64 = outcome.traffic.channels.iter().map(|channel| channel.requested.zero_copy_bytes()).sum();
     assert!(zero_copy >= rounds * length, "{zero_copy} bytes by zero-copy: {:?}", outcome.traffic);
 }

@@ -42,6 +42,8 @@ enum Part {
     Mpi,
     /// The same jobs under another release of UCX; with --full, all suites under all releases
     Releases,
+    /// The Spack recipes: loaded, and built from with their own commands
+    Spack,
     /// mpi4py's suite over usb4
     Mpi4py,
     /// Instructions per message, beside those in docs/instruction-counts.txt
@@ -61,6 +63,7 @@ impl Part {
             Part::Unit => "unit, property and simulator tests",
             Part::Mpi => "MPI tests",
             Part::Releases => "MPI tests under other releases of UCX",
+            Part::Spack => "Spack recipes",
             Part::Mpi4py => "mpi4py's suite",
             Part::Instructions => "instructions per message",
             Part::Vm => "virtual machines",
@@ -119,6 +122,18 @@ fn run_part(shell: &Shell, part: Part, options: &Options, total: &mut Counts) ->
         Part::Releases => {
             let options = if *full { releases::matrix::Options::default() } else { releases::matrix::Options::quick() };
             releases::matrix::run(shell, &options, total)
+        }
+        Part::Spack => {
+            // The recipes build the same crates, with the same profile: cargo has little left to do.
+            stage::build(shell)?;
+            let mut python = Command::new(packages::PYTHON);
+            python.current_dir(workspace::root()).env("CARGO_TARGET_DIR", workspace::target());
+            let finished = counts::run(python.arg("spack/tests/test_recipes.py"))?;
+            *total += finished.counts;
+            if !finished.success {
+                bail!("the recipes do not work; see above");
+            }
+            Ok(())
         }
         Part::Mpi4py => {
             let stage = stage::build(shell)?;

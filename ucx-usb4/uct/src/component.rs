@@ -49,7 +49,8 @@ unsafe impl Transport for Usb4 {
     }
 
     unsafe fn md_caps(_md: *mut uct_md_t) -> MdCaps {
-        md::CAPS
+        let registered = ucx_sys::registered().expect("UCX queries what was registered");
+        md::caps(registered.version())
     }
 
     unsafe fn query_devices(md: *mut uct_md_t) -> Result<Vec<Device>, ucs_status_t> {

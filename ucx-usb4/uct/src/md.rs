@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ucx_sys::public::*;
-use ucx_sys::{DeregMode, HOST_MEMORY, MdCaps, MdFlags, MemFlags, MemRegion, Rkey, complete};
+use ucx_sys::{DeregMode, HOST_MEMORY, MdCaps, MdFlags, MemFlags, MemRegion, Rkey, Version, complete};
 use usb4_engine::{Access, RegionTable};
 
 use usb4_link::LinkSpec;
@@ -43,6 +43,15 @@ pub(crate) const CAPS: MdCaps = MdCaps {
     // An entry in a table: nothing is pinned, nothing mapped.
     reg_cost: ucs_linear_func_t { c: 50e-9, m: 0.0 },
 };
+
+/// [`CAPS`] under a release of UCX.
+pub(crate) fn caps(ucx: Version) -> MdCaps {
+    // From 1.16 to 1.21, UCP's older put and get (UCX_PROTO_ENABLE=n) look into the local buffer's registration, needed or not,
+    // and crash where there is none.
+    let needs_memh = (1, 16) <= (ucx.major, ucx.minor) && (ucx.major, ucx.minor) <= (1, 21);
+    let flags = if needs_memh { CAPS.flags | MdFlags::NEED_MEMH } else { CAPS.flags };
+    MdCaps { flags, ..CAPS }
+}
 
 impl Md {
     /// A memory domain of its own, with a base that UCX's registration fills.

@@ -25,7 +25,9 @@ pub(crate) fn build(shell: &Shell) -> Result<Option<PathBuf>> {
     shell.create_dir(&source)?;
     let root = workspace::root();
     let files = cmd!(shell, "git -C {root} ls-files kernel").quiet().read()?;
-    let belongs = |path: &&str| !["kernel/testbed/", "kernel/udev/"].iter().any(|apart| path.starts_with(apart));
+    let belongs = |path: &&str| {
+        !["kernel/testbed/", "kernel/conformance/", "kernel/udev/"].iter().any(|apart| path.starts_with(apart))
+    };
     for path in files.lines().filter(belongs) {
         let to = source.join(path.trim_start_matches("kernel/"));
         shell.create_dir(to.parent().context("a file is in a folder")?)?;
