@@ -24,8 +24,8 @@ class Usb4Dma(Package):
         source = join_path(prefix, "src", "usb4-dma")
         mkdirp(source)
         for path in sorted(pathlib.Path("kernel").iterdir()):
-            # The testbed is a program for tests, with a licence and a build of its own.
-            if path.name == "testbed":
+            # Programs for tests, with a licence and builds of their own.
+            if path.name in ("testbed", "conformance", "tests"):
                 continue
             if path.is_dir():
                 install_tree(str(path), join_path(source, path.name))

@@ -26,7 +26,9 @@ pub(crate) fn build(shell: &Shell) -> Result<Option<PathBuf>> {
     let root = workspace::root();
     let files = cmd!(shell, "git -C {root} ls-files kernel").quiet().read()?;
     let belongs = |path: &&str| {
-        !["kernel/testbed/", "kernel/conformance/", "kernel/udev/"].iter().any(|apart| path.starts_with(apart))
+        !["kernel/testbed/", "kernel/conformance/", "kernel/tests/", "kernel/udev/"]
+            .iter()
+            .any(|apart| path.starts_with(apart))
     };
     for path in files.lines().filter(belongs) {
         let to = source.join(path.trim_start_matches("kernel/"));
