@@ -121,6 +121,26 @@ static void an_answer_goes_back_with_the_request_s_numbers(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, u4dma_msg_is_between(&reply, 0x700000005, &router_b, &router_a));
 }
 
+/* The core frees an answer twice that it takes for its own: no two may look alike. */
+static void both_directions_have_protocols_of_their_own(struct kunit *test)
+{
+	struct u4dma_msg ours, theirs, answer, parsed;
+
+	u4dma_msg_init(&ours, U4DMA_MSG_LOGIN, 1, &router_a, &router_b);
+	u4dma_msg_init(&theirs, U4DMA_MSG_LOGIN, 1, &router_b, &router_a);
+	KUNIT_EXPECT_FALSE(test, uuid_equal(&ours.protocol, &theirs.protocol));
+
+	u4dma_msg_reply(&answer, &theirs);
+	KUNIT_EXPECT_TRUE(test, uuid_equal(&answer.protocol, &theirs.protocol));
+	KUNIT_EXPECT_TRUE(test, u4dma_msg_parse(&parsed, &answer, sizeof(answer)));
+
+	/* A request in the other's protocol, and an answer in its own sender's, are none. */
+	theirs.protocol = ours.protocol;
+	KUNIT_EXPECT_FALSE(test, u4dma_msg_parse(&parsed, &theirs, sizeof(theirs)));
+	answer.protocol = ours.protocol;
+	KUNIT_EXPECT_FALSE(test, u4dma_msg_parse(&parsed, &answer, sizeof(answer)));
+}
+
 static void short_and_foreign_messages_are_none(struct kunit *test)
 {
 	u8 *bytes = kunit_kzalloc(test, sizeof(struct u4dma_msg) + 64, GFP_KERNEL);
@@ -267,6 +287,7 @@ static struct kunit_case wire_cases[] = {
 	KUNIT_CASE(every_status_has_a_text),
 	KUNIT_CASE(what_is_composed_is_parsed),
 	KUNIT_CASE(an_answer_goes_back_with_the_request_s_numbers),
+	KUNIT_CASE(both_directions_have_protocols_of_their_own),
 	KUNIT_CASE(short_and_foreign_messages_are_none),
 	KUNIT_CASE(the_highest_common_version_is_chosen),
 	KUNIT_CASE(a_login_is_judged),
