@@ -4,11 +4,14 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::variant::CLEARED;
 
@@ -28,6 +31,8 @@ pub(super) struct Launcher {
     open_mpi: bool,
     /// More ranks than processors.
     oversubscribed: bool,
+    /// Set when we are asked to end: the job must not outlive us.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Launcher {
@@ -50,6 +55,10 @@ impl Launcher {
             arguments.push("--oversubscribe".to_owned());
         }
         arguments.extend(extra);
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+        }
         let osu_bench = std::env::current_exe().context("the path of osu-bench itself is not known")?;
         Ok(Self {
             mpirun: mpirun.to_owned(),
@@ -58,6 +67,7 @@ impl Launcher {
             timeout: Duration::from_secs(timeout_s),
             open_mpi,
             oversubscribed,
+            interrupted,
         })
     }
 
@@ -109,7 +119,7 @@ impl Launcher {
             allow_as_it_is(&mut command, self.oversubscribed);
         }
         command.args(program).args(arguments);
-        finish(command, self.timeout)
+        finish(command, self.timeout, &self.interrupted)
     }
 }
 
@@ -125,7 +135,7 @@ fn allow_as_it_is(command: &mut Command, oversubscribed: bool) {
 }
 
 /// Runs `command` to its end; its standard output and error.
-fn finish(mut command: Command, timeout: Duration) -> anyhow::Result<(String, String)> {
+fn finish(mut command: Command, timeout: Duration, interrupted: &AtomicBool) -> anyhow::Result<(String, String)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -138,6 +148,10 @@ fn finish(mut command: Command, timeout: Duration) -> anyhow::Result<(String, St
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
+        }
+        if interrupted.load(Ordering::Relaxed) {
+            stop(&mut child)?;
+            bail!("interrupted; the running job was ended, and nothing was written");
         }
         if Instant::now() > deadline {
             stop(&mut child)?;
@@ -210,7 +224,16 @@ mod tests {
     fn a_job_that_hangs_is_stopped() {
         let mut command = Command::new("sleep");
         command.arg("600");
-        let error = finish(command, Duration::from_millis(100)).expect_err("it cannot end by itself");
+        let error =
+            finish(command, Duration::from_millis(100), &AtomicBool::new(false)).expect_err("it cannot end by itself");
         assert!(error.to_string().contains("did not end within"), "{error}");
+    }
+
+    #[test]
+    fn an_interrupted_comparison_ends_its_job() {
+        let mut command = Command::new("sleep");
+        command.arg("600");
+        let error = finish(command, Duration::from_secs(600), &AtomicBool::new(true)).expect_err("it is interrupted");
+        assert!(error.to_string().contains("interrupted"), "{error}");
     }
 }
