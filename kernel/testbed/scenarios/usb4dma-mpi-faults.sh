@@ -13,15 +13,17 @@ only_first
 eval "$($prefix/bin/usb4ctl env)"
 export UCX_TLS=usb4 UCX_USB4_REPLUG_TIMEOUT=60s UCX_USB4_PEER_TIMEOUT=60s
 ring=$prefix/bin/ring
+mpi_limit=240
 
-# load_start: a job that exchanges data; returns when the rails carry it.
+# load_start ROUNDS: a job that exchanges data; returns when the rails carry it.
 load_start() {
     _before=$(counted tx_bytes)
-    mpi $ring 1000000 "${rounds:-60}" > /tmp/load 2>&1 &
+    mpi $ring 1000000 "$1" > /tmp/load 2>&1 &
     load=$!
     wait_for 60 _load_moves || { cat /tmp/load; fail "the job does not move"; }
 }
 _load_moves() { [ $(($(counted tx_bytes) - _before)) -gt 3000000 ]; }
+# under_load WHAT: the fault has happened, and the job is not over.
 under_load() { busybox kill -0 $load 2> /dev/null || { cat /tmp/load; fail "$1: the job had ended before the fault"; }; }
 # load_passes WHAT: it must end well, with right data.
 load_passes() {
@@ -43,10 +45,10 @@ works() {
 }
 
 # One cable of two: the other carries on.
-load_start
-under_load unplug_one
+load_start 150
 fault unplug 0
 rails_up 2 20
+under_load unplug_one
 left=$(for rail in $usb4dma/rails/*; do grep -q up $rail/state && echo "${rail##*/}"; done)
 before=$(for rail in $left; do counted tx_frames "$rail"; done | busybox awk '{ sum += $1 } END { print sum }')
 load_passes unplug_one "rails $(echo $left) left"
@@ -57,10 +59,10 @@ rails_up 4 60
 works unplug_one
 
 # Both, and back within UCX_USB4_REPLUG_TIMEOUT.
-load_start
-under_load replug_both
+load_start 100
 fault unplug 0; fault unplug 1
 rails_up 0 20
+under_load replug_both
 fault replug 0; fault replug 1
 rails_up 4 60
 load_passes replug_both "no rail for a while"
@@ -68,8 +70,7 @@ works replug_both
 
 # Both for good: the job ends with a message when the time is over.
 export UCX_USB4_REPLUG_TIMEOUT=3s
-load_start
-under_load unplug_both
+load_start 1000
 fault unplug 0; fault unplug 1
 load_fails unplug_both
 grep -i 'usb4' /tmp/load | busybox head -n 2
@@ -81,20 +82,19 @@ works unplug_both
 export UCX_USB4_REPLUG_TIMEOUT=60s
 
 # A rank is killed.
-load_start
-under_load kill
+load_start 1000
 on_peer "busybox killall -9 ring"
 load_fails kill
 works kill
 result kill "job ended, channels freed"
 
 # The module cannot leave under a job; its driver can be unbound from the neighbour and bound again.
-load_start
-under_load rmmod
+load_start 400
 busybox rmmod usb4_dma 2> /tmp/rmmod && fail "rmmod: the module left while a channel was open"
 services=$(on_peer "cd /sys/bus/thunderbolt/drivers/usb4_dma && ls -d [0-9]*")
 for service in $services; do on_peer "echo $service > /sys/bus/thunderbolt/drivers/usb4_dma/unbind"; done
 rails_up 0 20
+under_load rmmod
 for service in $services; do on_peer "echo $service > /sys/bus/thunderbolt/drivers/usb4_dma/bind"; done
 rails_up 4 60
 load_passes rmmod "rmmod refused, driver unbound and bound"
@@ -106,10 +106,10 @@ works reload
 
 # The other host restarts without a word.
 export UCX_USB4_REPLUG_TIMEOUT=5s UCX_USB4_PEER_TIMEOUT=5s
-mpi_limit=60 load_start
-under_load reboot
+mpi_limit=60
+load_start 10000
+mpi_limit=240
 on_peer "echo 1 > /proc/sys/kernel/sysrq; (busybox sleep 1; echo b > /proc/sysrq-trigger) > /dev/null 2>&1 &"
-rails_up 0 60
 wait $load && fail "reboot: the job ended well"
 booted() { [ "$(busybox wc -l < /job/boots.1)" = 2 ]; }
 wait_for 120 booted || fail "reboot: the other host did not come back"
