@@ -12,8 +12,8 @@ only_first
 [ -n "$(ls /sys/class/iommu 2> /dev/null)" ] || fail "there is no IOMMU"
 eval "$($prefix/bin/usb4ctl env)"
 export UCX_TLS=usb4
-count_events maps iommu/map
-count_events unmaps iommu/unmap
+count_events maps "" iommu/map
+count_events unmaps "" iommu/unmap
 mapped() {
     _before="$(events maps) $(events unmaps) $(counted tx_frames)"
     mpi $prefix/bin/ring "$@" > /dev/null || fail "ring $*"

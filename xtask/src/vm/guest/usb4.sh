@@ -48,16 +48,18 @@ only_first() {
 }
 finish() { touch /job/finished; }
 
-# count_events NAME EVENT [FILTER]: counts a trace event from now on, such as: count_events doorbells usb4_dma/usb4_dma_doorbell
+# count_events NAME FILTER EVENT...: counts trace events from now on; "" for no filter. Such as: count_events bells "" usb4_dma/usb4_dma_doorbell
 tracing=/sys/kernel/tracing
 count_events() {
     [ -e $tracing/events ] || busybox mount -t tracefs t $tracing || fail "tracefs cannot be mounted"
-    _instance=$tracing/instances/$1
-    mkdir "$_instance" || fail "there is no instance for the events $1"
+    _instance=$tracing/instances/$1 _filter=$2; shift 2
+    mkdir "$_instance" || fail "there is no instance for events"
     echo 64 > "$_instance/buffer_size_kb"
-    [ -e "$_instance/events/$2" ] || fail "this kernel has no event $2"
-    if [ -n "${3:-}" ]; then echo "$3" > "$_instance/events/$2/filter" || fail "the filter $3 is refused"; fi
-    echo 1 > "$_instance/events/$2/enable"
+    for _event; do
+        [ -e "$_instance/events/$_event" ] || fail "this kernel has no event $_event"
+        if [ -n "$_filter" ]; then echo "$_filter" > "$_instance/events/$_event/filter" || fail "the filter $_filter is refused"; fi
+        echo 1 > "$_instance/events/$_event/enable"
+    done
 }
 # events NAME: how many so far, those included that the buffer has no room for.
 events() { busybox awk '/^(entries|overrun):/ { sum += $2 } END { print sum + 0 }' $tracing/instances/"$1"/per_cpu/cpu*/stats; }
