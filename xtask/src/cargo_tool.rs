@@ -22,6 +22,10 @@ pub(crate) const CARGO_DEB: CargoTool = CargoTool { name: "cargo-deb", version: 
 pub(crate) const CARGO_GENERATE_RPM: CargoTool =
     CargoTool { name: "cargo-generate-rpm", version: "0.21.1", options: &[] };
 
+/// The documentation's book; without its server.
+pub(crate) const MDBOOK: CargoTool =
+    CargoTool { name: "mdbook", version: "0.5.4", options: &["--no-default-features"] };
+
 impl CargoTool {
     /// The program, from the cache or built now.
     pub(crate) fn open(&self, shell: &Shell) -> Result<PathBuf> {

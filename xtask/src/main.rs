@@ -1,6 +1,7 @@
 //! `cargo xtask`: build, test and demonstrate ucx-usb4.
 #![forbid(unsafe_code)]
 
+mod book;
 mod cargo_tool;
 mod counts;
 mod demo;
@@ -84,6 +85,9 @@ enum Task {
     #[command(subcommand)]
     Perf(perf::Task),
 
+    /// The documentation as a book in target/book, with its links checked
+    Book,
+
     /// Other Debian releases in folders, and commands in them
     #[command(subcommand)]
     Folder(folder::Task),
@@ -122,6 +126,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Matrix(options) => releases::matrix::run(&shell, &options, &mut counts::Counts::default()),
         Task::Package(options) => package::run(&shell, &options),
         Task::Perf(task) => perf::run(&shell, &task),
+        Task::Book => book::build(&shell).map(drop),
         Task::Folder(task) => folder::run(&shell, &task),
         Task::Vm(vm) => vm::run(&vm),
         Task::Kernel(task) => kernel::run(&task),

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use xshell::Shell;
 
 use crate::counts::{self, Counts};
-use crate::{kernel, lint, mpi4py, packages, perf, releases, stage, vm, workspace};
+use crate::{book, kernel, lint, mpi4py, packages, perf, releases, stage, vm, workspace};
 
 /// The crate whose tests start mpirun; it needs what `cargo xtask build` stages.
 const MPI_TESTS: &str = "mpi-tests";
@@ -44,6 +44,8 @@ enum Part {
     Releases,
     /// The Spack recipes: loaded, and built from with their own commands
     Spack,
+    /// The documentation builds, and its links lead somewhere
+    Book,
     /// mpi4py's suite over usb4
     Mpi4py,
     /// Instructions per message, beside those in docs/instruction-counts.txt
@@ -64,6 +66,7 @@ impl Part {
             Part::Mpi => "MPI tests",
             Part::Releases => "MPI tests under other releases of UCX",
             Part::Spack => "Spack recipes",
+            Part::Book => "documentation",
             Part::Mpi4py => "mpi4py's suite",
             Part::Instructions => "instructions per message",
             Part::Vm => "virtual machines",
@@ -133,6 +136,11 @@ fn run_part(shell: &Shell, part: Part, options: &Options, total: &mut Counts) ->
             if !finished.success {
                 bail!("the recipes do not work; see above");
             }
+            Ok(())
+        }
+        Part::Book => {
+            book::build(shell)?;
+            total.passed += 1;
             Ok(())
         }
         Part::Mpi4py => {
