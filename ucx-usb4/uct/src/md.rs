@@ -46,9 +46,11 @@ pub(crate) const CAPS: MdCaps = MdCaps {
 
 /// [`CAPS`] under a release of UCX.
 pub(crate) fn caps(ucx: Version) -> MdCaps {
-    // From 1.16 to 1.21, UCP's older put and get (UCX_PROTO_ENABLE=n) look into the local buffer's registration, needed or not,
-    // and crash where there is none.
-    let needs_memh = (1, 16) <= (ucx.major, ucx.minor) && (ucx.major, ucx.minor) <= (1, 21);
+    // From 1.16 to 1.21, UCP's older put and get (UCX_PROTO_ENABLE=n, not the default there) look into the local buffer's
+    // registration, needed or not, and crash where there is none. The newer protocols are better off without it.
+    let has_the_fault = (1, 16) <= (ucx.major, ucx.minor) && (ucx.major, ucx.minor) <= (1, 21);
+    let is_off = |value: String| matches!(value.trim().to_ascii_lowercase().as_str(), "n" | "no" | "off" | "0");
+    let needs_memh = has_the_fault && std::env::var("UCX_PROTO_ENABLE").is_ok_and(is_off);
     let flags = if needs_memh { CAPS.flags | MdFlags::NEED_MEMH } else { CAPS.flags };
     MdCaps { flags, ..CAPS }
 }
