@@ -28,20 +28,12 @@
 #define TRIES_MAX		80
 
 /* Guards the list, and the handshake's state of every link on it. */
-static DEFINE_MUTEX(links_lock);
-static LIST_HEAD(links);
+DEFINE_MUTEX(u4dma_links_lock);
+LIST_HEAD(u4dma_links);
 
-static struct u4dma_identity peer_identity(const struct u4dma_msg *msg)
+void u4dma_link_call(struct u4dma_link *link, unsigned int delay_ms)
 {
-	return (struct u4dma_identity) {
-		.node = msg->node,
-		.instance = { msg->instance[0], msg->instance[1] },
-	};
-}
-
-static void call_work(struct u4dma_link *link, unsigned int delay_ms)
-{
-	lockdep_assert_held(&links_lock);
+	lockdep_assert_held(&u4dma_links_lock);
 	if (!link->is_stopping)
 		mod_delayed_work(link->xd->tb->wq, &link->work, msecs_to_jiffies(delay_ms));
 }
@@ -49,16 +41,16 @@ static void call_work(struct u4dma_link *link, unsigned int delay_ms)
 /* Our rings and HopIDs are others than before. */
 static void new_session(struct u4dma_link *link)
 {
-	lockdep_assert_held(&links_lock);
+	lockdep_assert_held(&u4dma_links_lock);
 	do {
 		link->session = get_random_u32();
 	} while (!link->session);
 }
 
 /* Forgets how far the handshake was. */
-static void start_over(struct u4dma_link *link)
+void u4dma_link_start_over(struct u4dma_link *link)
 {
-	lockdep_assert_held(&links_lock);
+	lockdep_assert_held(&u4dma_links_lock);
 	link->is_rebuilding = true;
 	link->has_logged_in = false;
 	link->was_ready_sent = false;
@@ -67,7 +59,7 @@ static void start_over(struct u4dma_link *link)
 }
 
 /* Fills in who we are and what we know. */
-static void fill_state(struct u4dma_link *link, struct u4dma_msg *msg)
+void u4dma_link_fill(struct u4dma_link *link, struct u4dma_msg *msg)
 {
 	const struct u4dma_identity *me = u4dma_node_identity(link->xd->local_uuid);
 
@@ -89,10 +81,10 @@ static int request(struct u4dma_link *link, enum u4dma_msg_type type, unsigned i
 	int ret;
 
 	u4dma_msg_init(&msg, type, xd->route, xd->local_uuid, xd->remote_uuid);
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	msg.id = ++link->next_id;
-	fill_state(link, &msg);
-	mutex_unlock(&links_lock);
+	u4dma_link_fill(link, &msg);
+	mutex_unlock(&u4dma_links_lock);
 	msg.rails = link->rails_allocated;
 	for (i = 0; i < link->rails_allocated; i++)
 		msg.hopids[i] = link->rails[i]->out_hopid;
@@ -112,12 +104,12 @@ static int request(struct u4dma_link *link, enum u4dma_msg_type type, unsigned i
 /* No use in asking again: wait until the neighbour asks. */
 static void give_up(struct u4dma_link *link)
 {
-	mutex_lock(&links_lock);
-	start_over(link);
+	mutex_lock(&u4dma_links_lock);
+	u4dma_link_start_over(link);
 	link->is_rebuilding = false;
 	link->is_passive = true;
 	link->knows_peer = false;
-	mutex_unlock(&links_lock);
+	mutex_unlock(&u4dma_links_lock);
 	u4dma_link_stop_rails(link);
 	u4dma_link_free_rails(link);
 }
@@ -128,9 +120,9 @@ static bool is_final(u32 status)
 }
 
 /* Logs each reason once, until another one comes. */
-static void log_refusal(struct u4dma_link *link, const char *who, u32 status)
+void u4dma_link_refused(struct u4dma_link *link, const char *who, u32 status)
 {
-	lockdep_assert_held(&links_lock);
+	lockdep_assert_held(&u4dma_links_lock);
 	if (link->refused == status)
 		return;
 	link->refused = status;
@@ -143,9 +135,9 @@ static void log_failure(struct u4dma_link *link, int error)
 {
 	bool is_first;
 
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	is_first = !link->tries;
-	mutex_unlock(&links_lock);
+	mutex_unlock(&u4dma_links_lock);
 	if (is_first)
 		dev_warn(&link->svc->dev,
 			 "usb4_dma: cannot enable the paths: %pe; replug the cable if it stays so\n",
@@ -160,18 +152,18 @@ static bool log_in(struct u4dma_link *link)
 	if (request(link, U4DMA_MSG_LOGIN, REQUEST_TIMEOUT_MS, &status))
 		return false;
 	if (is_final(status)) {
-		mutex_lock(&links_lock);
-		log_refusal(link, "refused by", status);
-		mutex_unlock(&links_lock);
+		mutex_lock(&u4dma_links_lock);
+		u4dma_link_refused(link, "refused by", status);
+		mutex_unlock(&u4dma_links_lock);
 		give_up(link);
 		return false;
 	}
 	if (status != U4DMA_OK)
 		return false;
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	link->has_logged_in = true;
 	link->tries = 0;
-	mutex_unlock(&links_lock);
+	mutex_unlock(&u4dma_links_lock);
 	return true;
 }
 
@@ -182,14 +174,14 @@ static bool get_ready(struct u4dma_link *link)
 
 	if (request(link, U4DMA_MSG_READY, REQUEST_TIMEOUT_MS, &status))
 		return false;
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	if (status == U4DMA_OK) {
 		link->was_ready_sent = true;
 		link->tries = 0;
 	} else if (status == U4DMA_SESSION) {
 		link->has_logged_in = false;
 	}
-	mutex_unlock(&links_lock);
+	mutex_unlock(&u4dma_links_lock);
 	return status == U4DMA_OK;
 }
 
@@ -201,7 +193,7 @@ static bool advance(struct u4dma_link *link)
 	struct u4dma_msg peer;
 	int ret;
 
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	is_rebuilding = link->is_rebuilding;
 	link->is_rebuilding = false;
 	is_passive = link->is_passive;
@@ -210,7 +202,7 @@ static bool advance(struct u4dma_link *link)
 	was_ready_sent = link->was_ready_sent;
 	was_ready_seen = link->was_ready_seen;
 	peer = link->peer;
-	mutex_unlock(&links_lock);
+	mutex_unlock(&u4dma_links_lock);
 
 	if (is_rebuilding)
 		u4dma_link_stop_rails(link);
@@ -218,12 +210,12 @@ static bool advance(struct u4dma_link *link)
 		return false;
 	if (!link->rails_allocated) {
 		ret = u4dma_link_alloc_rails(link);
-		mutex_lock(&links_lock);
+		mutex_lock(&u4dma_links_lock);
 		if (ret)
-			log_refusal(link, "cannot offer a rail to", U4DMA_NO_RAILS);
+			u4dma_link_refused(link, "cannot offer a rail to", U4DMA_NO_RAILS);
 		else
 			new_session(link);
-		mutex_unlock(&links_lock);
+		mutex_unlock(&u4dma_links_lock);
 	}
 	if (!has_logged_in && !log_in(link))
 		return true;
@@ -249,149 +241,29 @@ static void link_work(struct work_struct *work)
 	struct u4dma_link *link = container_of(work, struct u4dma_link, work.work);
 	bool is_exhausted = false;
 
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	if (link->is_stopping || (link->is_passive && !link->is_rebuilding)) {
-		mutex_unlock(&links_lock);
+		mutex_unlock(&u4dma_links_lock);
 		return;
 	}
-	mutex_unlock(&links_lock);
+	mutex_unlock(&u4dma_links_lock);
 
 	if (!advance(link))
 		return;
 
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	if (!link->is_passive) {
 		is_exhausted = ++link->tries > TRIES_MAX;
 		if (!is_exhausted)
-			call_work(link, link->tries > TRIES_FAST ? RETRY_SLOW_MS : RETRY_MS);
+			u4dma_link_call(link, link->tries > TRIES_FAST ? RETRY_SLOW_MS : RETRY_MS);
 	}
-	mutex_unlock(&links_lock);
+	mutex_unlock(&u4dma_links_lock);
 	if (is_exhausted) {
 		dev_warn(&link->svc->dev,
 			 "usb4_dma: no link to %pUb; reload usb4_dma there or replug the cable\n",
 			 link->xd->remote_uuid);
 		give_up(link);
 	}
-}
-
-/* Whether another neighbour has the node number. */
-static bool is_taken(const struct u4dma_link *link, const struct u4dma_msg *login)
-{
-	const struct u4dma_identity new = peer_identity(login);
-	const struct u4dma_link *other;
-
-	list_for_each_entry(other, &links, list) {
-		const struct u4dma_identity known = peer_identity(&other->peer);
-
-		if (other != link && other->knows_peer && known.node == new.node &&
-		    !u4dma_identity_equal(&known, &new))
-			return true;
-	}
-	return false;
-}
-
-static enum u4dma_status handle_login(struct u4dma_link *link, const struct u4dma_msg *msg)
-{
-	const struct u4dma_identity *me = u4dma_node_identity(link->xd->local_uuid);
-	enum u4dma_status status = u4dma_login_verdict(msg, me);
-	bool is_new = !link->knows_peer || link->peer.session != msg->session;
-
-	if (status == U4DMA_OK && is_taken(link, msg))
-		status = U4DMA_COLLISION;
-	if (status != U4DMA_OK) {
-		log_refusal(link, "refused", status);
-		return status;
-	}
-
-	if (is_new) {
-		/* It has not seen our LOGIN since it was restarted. */
-		if (msg->peer_session != link->session)
-			start_over(link);
-		link->was_ready_seen = false;
-		/* Paths to rings that it has given back are of no use. */
-		if (link->knows_peer)
-			start_over(link);
-	}
-	link->peer = *msg;
-	link->knows_peer = true;
-	link->is_passive = false;
-	link->tries = 0;
-	call_work(link, 0);
-	return U4DMA_OK;
-}
-
-static enum u4dma_status handle_ready(struct u4dma_link *link, const struct u4dma_msg *msg)
-{
-	if (!link->knows_peer || link->peer.session != msg->session ||
-	    msg->peer_session != link->session)
-		return U4DMA_SESSION;
-	link->was_ready_seen = true;
-	call_work(link, 0);
-	return U4DMA_OK;
-}
-
-static enum u4dma_status handle_detach(struct u4dma_link *link, const struct u4dma_msg *msg)
-{
-	if (link->knows_peer && link->peer.session == msg->session) {
-		start_over(link);
-		link->knows_peer = false;
-		link->is_passive = true;
-		call_work(link, 0);
-	}
-	return U4DMA_OK;
-}
-
-static enum u4dma_status handle(struct u4dma_link *link, const struct u4dma_msg *msg)
-{
-	if (link->is_stopping)
-		return U4DMA_NOT_READY;
-	switch (msg->type) {
-	case U4DMA_MSG_LOGIN:
-		return handle_login(link, msg);
-	case U4DMA_MSG_READY:
-		return handle_ready(link, msg);
-	case U4DMA_MSG_DETACH:
-		return handle_detach(link, msg);
-	default:
-		return U4DMA_MALFORMED;
-	}
-}
-
-/**
- * u4dma_link_handle() - A message came
- * @buf: the message
- * @size: its bytes
- * @data: not used
- *
- * In the control channel's receive worker: must not wait for an answer.
- *
- * Return: 1 if it was ours.
- */
-int u4dma_link_handle(const void *buf, size_t size, void *data)
-{
-	struct u4dma_msg msg, reply;
-	struct u4dma_link *link;
-	int ret = 0;
-
-	if (!u4dma_msg_parse(&msg, buf, size) || msg.type & U4DMA_MSG_REPLY)
-		return 0;
-
-	mutex_lock(&links_lock);
-	list_for_each_entry(link, &links, list) {
-		struct tb_xdomain *xd = link->xd;
-
-		if (!u4dma_msg_is_between(&msg, xd->route, xd->remote_uuid, xd->local_uuid))
-			continue;
-		u4dma_msg_reply(&reply, &msg);
-		reply.status = handle(link, &msg);
-		fill_state(link, &reply);
-		/* If it gets lost the neighbour asks again. */
-		tb_xdomain_response(xd, &reply, sizeof(reply), TB_CFG_PKG_XDOMAIN_RESP);
-		ret = 1;
-		break;
-	}
-	mutex_unlock(&links_lock);
-	return ret;
 }
 
 /**
@@ -409,11 +281,11 @@ struct u4dma_link *u4dma_link_create(struct tb_service *svc)
 	link->xd = tb_service_parent(svc);
 	INIT_DELAYED_WORK(&link->work, link_work);
 
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	new_session(link);
-	list_add_tail(&link->list, &links);
-	call_work(link, 0);
-	mutex_unlock(&links_lock);
+	list_add_tail(&link->list, &u4dma_links);
+	u4dma_link_call(link, 0);
+	mutex_unlock(&u4dma_links_lock);
 	return link;
 }
 
@@ -423,10 +295,10 @@ static void quiesce(struct u4dma_link *link)
 	u32 status;
 	bool knows_peer;
 
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	link->is_stopping = true;
 	knows_peer = link->knows_peer;
-	mutex_unlock(&links_lock);
+	mutex_unlock(&u4dma_links_lock);
 	cancel_delayed_work_sync(&link->work);
 
 	/* First our end: the other one is to find the paths disabled. */
@@ -443,9 +315,9 @@ static void quiesce(struct u4dma_link *link)
 void u4dma_link_destroy(struct u4dma_link *link)
 {
 	quiesce(link);
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	list_del(&link->list);
-	mutex_unlock(&links_lock);
+	mutex_unlock(&u4dma_links_lock);
 	kfree(link);
 }
 
@@ -464,11 +336,11 @@ void u4dma_link_suspend(struct u4dma_link *link)
  */
 void u4dma_link_resume(struct u4dma_link *link)
 {
-	mutex_lock(&links_lock);
+	mutex_lock(&u4dma_links_lock);
 	link->is_stopping = false;
 	link->is_passive = false;
 	link->knows_peer = false;
-	start_over(link);
-	call_work(link, 0);
-	mutex_unlock(&links_lock);
+	u4dma_link_start_over(link);
+	u4dma_link_call(link, 0);
+	mutex_unlock(&u4dma_links_lock);
 }

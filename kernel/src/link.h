@@ -14,7 +14,7 @@
 
 /**
  * struct u4dma_link - A cable whose other end speaks our protocol
- * @list: in the list of links; guarded by links_lock, as are all fields down
+ * @list: in the list of links; guarded by u4dma_links_lock, as are all fields down
  *	to @peer
  * @is_stopping: no more work, whatever arrives
  * @is_passive: wait for the neighbour's LOGIN instead of sending ours
@@ -67,6 +67,16 @@ struct u4dma_link *u4dma_link_create(struct tb_service *svc);
 void u4dma_link_destroy(struct u4dma_link *link);
 void u4dma_link_suspend(struct u4dma_link *link);
 void u4dma_link_resume(struct u4dma_link *link);
+
+/* For answer.c, with u4dma_links_lock held. */
+extern struct mutex u4dma_links_lock;
+extern struct list_head u4dma_links;
+void u4dma_link_call(struct u4dma_link *link, unsigned int delay_ms);
+void u4dma_link_start_over(struct u4dma_link *link);
+void u4dma_link_fill(struct u4dma_link *link, struct u4dma_msg *msg);
+void u4dma_link_refused(struct u4dma_link *link, const char *who, u32 status);
+
+/* answer.c */
 int u4dma_link_handle(const void *buf, size_t size, void *data);
 
 /* bringup.c: the rails of a link */
