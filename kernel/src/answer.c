@@ -34,9 +34,21 @@ static bool is_taken(const struct u4dma_link *link, const struct u4dma_msg *logi
 static enum u4dma_status handle_login(struct u4dma_link *link, const struct u4dma_msg *msg)
 {
 	const struct u4dma_identity *me = u4dma_node_identity(link->xd->local_uuid);
+	const struct u4dma_identity known = peer_identity(&link->peer);
+	const struct u4dma_identity new = peer_identity(msg);
 	enum u4dma_status status = u4dma_login_verdict(msg, me);
-	bool is_new = !link->knows_peer || link->peer.session != msg->session;
+	bool is_new;
 
+	/*
+	 * A host that was restarted: forget who it was, else its cables would
+	 * have each other refused.
+	 */
+	if (link->knows_peer && !u4dma_identity_equal(&known, &new)) {
+		u4dma_link_start_over(link);
+		link->knows_peer = false;
+		u4dma_link_call(link, 0);
+	}
+	is_new = !link->knows_peer || link->peer.session != msg->session;
 	if (status == U4DMA_OK && is_taken(link, msg))
 		status = U4DMA_COLLISION;
 	if (status != U4DMA_OK) {

@@ -114,9 +114,19 @@ static void give_up(struct u4dma_link *link)
 	u4dma_link_free_rails(link);
 }
 
+/* Whether asking again is of no use. */
 static bool is_final(u32 status)
 {
-	return status != U4DMA_OK && status != U4DMA_NOT_READY && status != U4DMA_SESSION;
+	switch (status) {
+	case U4DMA_OK:
+	case U4DMA_NOT_READY:
+	case U4DMA_SESSION:
+	/* The other host may be this one before its restart. */
+	case U4DMA_COLLISION:
+		return false;
+	default:
+		return true;
+	}
 }
 
 /* Logs each reason once, until another one comes. */
@@ -151,13 +161,13 @@ static bool log_in(struct u4dma_link *link)
 
 	if (request(link, U4DMA_MSG_LOGIN, REQUEST_TIMEOUT_MS, &status))
 		return false;
-	if (is_final(status)) {
+	if (is_final(status) || status == U4DMA_COLLISION) {
 		mutex_lock(&u4dma_links_lock);
 		u4dma_link_refused(link, "refused by", status);
 		mutex_unlock(&u4dma_links_lock);
-		give_up(link);
-		return false;
 	}
+	if (is_final(status))
+		give_up(link);
 	if (status != U4DMA_OK)
 		return false;
 	mutex_lock(&u4dma_links_lock);
