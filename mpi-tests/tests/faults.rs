@@ -27,6 +27,28 @@ fn ten_per_cent_of_all_frames_lost_changes_no_byte() {
     assert!(outcome.traffic.lost() > 20, "{} frames lost: the cable was too good", outcome.traffic.lost());
 }
 
+/// A solver's sums depend on every message: the digest of its solution is the same over cables that lose frames and are pulled.
+#[test]
+fn bad_cables_change_no_bit_of_a_solution() {
+    let prefix = Prefix::staged();
+    let cable = "[[cables]]\nbetween = [0, 1]\nrails = 2\nrate_gbps = 13.0\nlatency_us = 5.5\nloss = 0.01\n";
+    let pulls: String =
+        (0..600).map(|n| format!("[[cables.unplug]]\nat_ms = {}.0\nfor_ms = 50.0\n", n * 200)).collect();
+    let bad = Fabric::new(&format!("nodes = 2\nseed = 3\n{cable}{cable}{pulls}"));
+    let solve = |fabric: &Fabric| {
+        let outcome = Job::example(Mpi::OpenMpi, &prefix, fabric, 2, "conjugate_gradient").arg("128").run();
+        outcome.assert_pass();
+        let line = outcome.stdout.lines().find_map(|line| line.strip_prefix("measured: ")).expect("it measures itself");
+        let measured: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        (measured["result"].as_str().expect("a digest").to_owned(), outcome.traffic.lost())
+    };
+    let (clean, none) = solve(&Fabric::strix_halo(0.0));
+    let (faulty, lost) = solve(&bad);
+    assert_eq!(none, 0);
+    assert!(lost > 0, "no frame was lost: the cable was too good");
+    assert_eq!(clean, faulty);
+}
+
 /// `usb4ctl sim unplug|replug` of some cables.
 fn cables(prefix: &Prefix, fabric: &Fabric, verb: &str, numbers: &[&str]) {
     for number in numbers {
