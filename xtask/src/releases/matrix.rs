@@ -30,9 +30,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// What every test run affords: the newest release, whose layout is the farthest from the machine's own.
+    /// What every test run affords: one release with a layout far from the machine's own, in which both protocols work.
     pub(crate) fn quick() -> Options {
-        Options { ucx: vec!["wheel-1.22".into()], suite: vec!["jobs".into()] }
+        Options { ucx: vec!["wheel-1.20".into()], suite: vec!["jobs".into()] }
     }
 }
 
@@ -57,6 +57,21 @@ impl Place {
             Place::Wheel(wheel) => format!("wheel-{}", wheel.release),
             Place::Debian13 => "debian13".into(),
         }
+    }
+
+    /// The values of UCX_PROTO_ENABLE that make sense there.
+    fn protos(&self) -> &'static [&'static str] {
+        match self {
+            // 1.22 has lost the older put and get: MPI_Put fails over every transport, shared memory included.
+            Place::Wheel(wheel) if wheel.release == "1.22" => &["y"],
+            _ => &["n", "y"],
+        }
+    }
+
+    /// Whether it has all that a suite needs.
+    fn can_run(&self, suite: &Suite) -> bool {
+        // The ucx_perftest of this wheel crashes by itself, over any transport.
+        !matches!(self, Place::Wheel(wheel) if wheel.release == "1.18" && suite.name == "wakeup")
     }
 
     /// Gets it ready.
@@ -121,8 +136,8 @@ pub(crate) fn run(shell: &Shell, options: &Options, total: &mut Counts) -> Resul
     let mut results = Results::default();
     for place in &places {
         let ucx = place.open(shell)?;
-        for proto in ["n", "y"] {
-            for suite in &suites {
+        for proto in place.protos() {
+            for suite in suites.iter().filter(|suite| place.can_run(suite)) {
                 eprintln!("\n{}, UCX {}, UCX_PROTO_ENABLE={proto}: {}", place.name(), ucx.release, suite.name);
                 let finished = counts::run(&mut ucx.command(suite, &stage, proto)?)?;
                 let counted = suites::count(&suite.name, &finished.output);
