@@ -38,23 +38,32 @@ pub(crate) struct Options {
 
 /// A script for guests, on cables.
 struct Scenario {
+    /// Of its file in kernel/testbed/scenarios.
     name: &'static str,
     topology: &'static str,
     limit_s: u64,
+    /// Behind a virtual IOMMU.
+    iommu: bool,
     /// What the script reports as `RESULT key value`, with a heading for each.
     results: &'static [(&'static str, &'static str)],
 }
 
-const SCENARIOS: [Scenario; 3] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario {
         name: "uapi",
-        topology: "pair",
         limit_s: 240,
         results: &[("check", "conformance"), ("cable", "frames"), ("fuzz", "random calls"), ("reload", "reload")],
+        ..SCENARIO
     },
-    Scenario { name: "unplug", topology: "pair:2", limit_s: 150, results: &[("unplug", "frames while unplugged")] },
-    Scenario { name: "kill", topology: "pair:2", limit_s: 200, results: &[("kill", "killed")] },
+    Scenario { name: "unplug", topology: "pair:2", results: &[("unplug", "frames while unplugged")], ..SCENARIO },
+    Scenario { name: "kill", topology: "pair:2", results: &[("kill", "killed")], ..SCENARIO },
+    Scenario { name: "usb4dma-rails", topology: "pair:2", ..SCENARIO },
+    Scenario { name: "usb4dma-frames", topology: "pair:2", ..SCENARIO },
+    Scenario { name: "usb4dma-storm", topology: "pair:2", ..SCENARIO },
+    Scenario { name: "usb4dma-suspend", ..SCENARIO },
+    Scenario { name: "usb4dma-iommu", iommu: true, ..SCENARIO },
 ];
+const SCENARIO: Scenario = Scenario { name: "", topology: "pair", limit_s: 200, iommu: false, results: &[] };
 
 /// How long the load of `unplug` goes on.
 const LOAD_S: u64 = 30;
@@ -93,7 +102,7 @@ pub(crate) fn run(
     options: &Options,
     build: impl Fn(&Kernel) -> Result<Built>,
 ) -> Result<()> {
-    let program = conformance()?;
+    let programs = [conformance()?, frames()?];
     let seed = options.fuzz_seed.unwrap_or_else(|| std::process::id() ^ random_seed());
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(["kernel", "scenario", "what it saw", "wall", "verdict"]);
@@ -112,12 +121,14 @@ pub(crate) fn run(
                 script,
                 topology: scenario.topology.to_owned(),
                 rings: 12,
-                artifacts: vec![module.clone(), program.clone()],
+                artifacts: [module.clone()].into_iter().chain(programs.clone()).collect(),
                 limit_s: scenario.limit_s + options.fuzz_seconds,
                 image: Image::Busybox,
                 may_reboot: false,
             };
-            let report = session::run(tools, &kernel, &job, &options.guests)?;
+            let mut guests = options.guests.clone();
+            guests.iommu |= scenario.iommu;
+            let report = session::run(tools, &kernel, &job, &guests)?;
             if !report.failures.is_empty() {
                 report.print();
             }
@@ -182,6 +193,22 @@ fn conformance() -> Result<PathBuf> {
         .find_map(|message| message["executable"].as_str().map(PathBuf::from));
     let program = program.context("cargo did not say where usb4-dma-conformance is")?;
     ensure!(is_static(&program)?, "{} needs shared libraries", program.display());
+    Ok(program)
+}
+
+/// Compiles the scenarios' program in C, without shared libraries. Gives its path.
+fn frames() -> Result<PathBuf> {
+    let (root, program) = (workspace::root(), workspace::target().join("kernel/frames"));
+    fs::create_dir_all(workspace::target().join("kernel"))?;
+    let status = Command::new("cc")
+        .args(["-O2", "-Wall", "-Werror", "-static", "-pthread", "-I"])
+        .arg(root.join("kernel/include/uapi"))
+        .arg(root.join("kernel/testbed/scenarios/frames.c"))
+        .arg("-o")
+        .arg(&program)
+        .status()
+        .context("cc did not start: install the package gcc")?;
+    ensure!(status.success(), "frames.c does not build: is the C library's static part there (libc6-dev)?");
     Ok(program)
 }
 

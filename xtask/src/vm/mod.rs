@@ -101,7 +101,7 @@ pub(crate) struct GuestOptions {
     append: String,
     /// Put guests behind a virtual IOMMU
     #[arg(long)]
-    iommu: bool,
+    pub(crate) iommu: bool,
     /// Let guest N wait for a debugger on port 1234 + N
     #[arg(long)]
     gdb: bool,
