@@ -20,11 +20,11 @@ esac
 
 state=$prefix/share/ucx-usb4
 mkdir -p "$state"
-(cd "$here/root" && find . -type f) | sed 's|^\./||' | sort >"$state/files"
+(cd "$here/files" && find . -type f) | sed 's|^\./||' | sort >"$state/files"
 while read -r file; do
     mkdir -p "$prefix/$(dirname "$file")"
     # A new file under the old name: jobs that run keep the one they have.
-    cp "$here/root/$file" "$prefix/$file.new"
+    cp "$here/files/$file" "$prefix/$file.new"
     mv "$prefix/$file.new" "$prefix/$file"
 done <"$state/files"
 sed -i "s|@USB4CTL@|$prefix/bin/usb4ctl|" "$prefix/share/modulefiles/ucx-usb4"

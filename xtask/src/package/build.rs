@@ -39,7 +39,7 @@ pub(crate) fn archive(shell: &Shell, tree: &Path) -> Result<PathBuf> {
     for file in ["README.md", "LICENSE", "CHANGELOG.md", "packaging/files/install.sh"] {
         shell.copy_file(workspace::root().join(file), &top)?;
     }
-    cmd!(shell, "cp -r {tree} {top}/root").quiet().run()?;
+    cmd!(shell, "cp -r {tree} {top}/files").quiet().run()?;
     let output = folder().join(format!("{name}.tar.gz"));
     cmd!(shell, "tar --create --gzip --owner=0 --group=0 --sort=name --file {output} --directory {parent} {name}")
         .run()?;
