@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, RwLock};
 
-use usb4_engine::{Access, Atomic, OpFailure, RegionTable, Timeouts, Transfer};
+use usb4_engine::{Access, Atomic, OpFailure, RegionTable, Transfer};
 use usb4_link::{ConnectionState, LinkSpec};
 use usb4_wire::extension::{AtomicOp, AtomicWidth};
 
