@@ -167,6 +167,7 @@ impl Bench<'_> {
     /// A program with what `usb4ctl env` sets.
     fn command(&self, program: &str, posix: bool) -> Command {
         let mut command = Command::new(self.prefix.join("bin/usb4ctl"));
+        command.stderr(Stdio::null());
         command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         command.env("UCX_USB4_LINKS", format!("sim:{}", self.options.profile));
         // Above UCT, pml/ucx wants an endpoint to itself.
