@@ -206,8 +206,8 @@ fn size_label(exponent: f64) -> String {
     let bytes = exponent.exp2().round() as u64;
     match bytes {
         0..1024 => bytes.to_string(),
-        1024..1_048_576 => format!("{} Ki", bytes >> 10),
-        _ => format!("{} Mi", bytes >> 20),
+        1024..1_048_576 => format!("{}K", bytes >> 10),
+        _ => format!("{}M", bytes >> 20),
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn sizes_are_labelled_in_binary_units() {
-        assert_eq!([0.0, 10.0, 16.0, 22.0].map(size_label), ["1", "1 Ki", "64 Ki", "4 Mi"]);
+        assert_eq!([0.0, 10.0, 16.0, 22.0].map(size_label), ["1", "1K", "64K", "4M"]);
         assert_eq!(size_label(0.5), "");
     }
 }
