@@ -8,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 use super::job::Outcome;
 use crate::workspace;
 
-/// Pulled for the last 300 of every 1000 ms, for ten minutes: any training is hit in the middle.
-const PULLS: u64 = 600;
+/// Pulled for the last 120 of every 400 ms, for ten minutes: even a training of a second is hit in the middle.
+const PULLS: u64 = 1500;
 /// A job of two periods has seen a whole pull.
-const LEAST_S: f64 = 2.0;
+const LEAST_S: f64 = 0.8;
 
 /// Whether a job was hit at all, in words. Frames fall to a pull only if they were under way at that moment.
 pub(super) fn verdict(bad: &Outcome) -> Result<String> {
@@ -23,7 +23,7 @@ pub(super) fn verdict(bad: &Outcome) -> Result<String> {
          both; give it more to do, with arguments behind `--`"
     );
     Ok(format!(
-        "A cable was pulled every second; {lost} frames were lost and {unplugged} fell to a pull. The result is the same."
+        "A cable was pulled every 0.4 s; {lost} frames were lost and {unplugged} fell to a pull. The result is the same."
     ))
 }
 
@@ -58,7 +58,7 @@ impl Plan {
             text += "\n[[cables]]\nbetween = [0, 1]\nrails = 2\nrate_gbps = 13.0\nlatency_us = 5.5\nloss = 0.001\n";
             for pull in 0..if cable == 1 { PULLS } else { 0 } {
                 // Writing to a String does not fail.
-                let _ = writeln!(text, "[[cables.unplug]]\nat_ms = {}.0\nfor_ms = 300.0", pull * 1000 + 700);
+                let _ = writeln!(text, "[[cables.unplug]]\nat_ms = {}.0\nfor_ms = 120.0", pull * 400 + 280);
             }
         }
         text
