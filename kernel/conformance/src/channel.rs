@@ -273,3 +273,14 @@ fn pop<T: Pod>(ring: &Mapping, entries: u32) -> Option<T> {
     ring.store(CONSUMER, consumer.wrapping_add(1));
     Some(entry)
 }
+
+/// Sends a frame from a new channel to itself: the module still works.
+pub(crate) fn module_works() -> Result<()> {
+    let channel = Channel::open(2, 2)?;
+    channel.fill_all();
+    channel.submit(0, LOOPBACK, channel.setup.node, channel.setup.channel, b"still here", 1);
+    channel.wait_done()?;
+    let rx = channel.wait_ready()?;
+    ensure!(channel.read_frame(&rx).1 == b"still here", "another frame arrived: {rx:?}");
+    Ok(())
+}

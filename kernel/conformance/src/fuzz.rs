@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use usb4_dma_sys as uapi;
 use usb4_dma_sys::usb4_dma_setup;
 
-use crate::channel::{Channel, HEADER, LOOPBACK, protection};
+use crate::channel::{HEADER, LOOPBACK, module_works, protection};
 use crate::sys::{self, Arena, Mapping};
 
 /// How to fuzz.
@@ -95,7 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for (what, count) in &counts {
         println!("{count:>10} {what}");
     }
-    works().context("afterwards")?;
+    module_works().context("afterwards")?;
     println!("RESULT fuzz {} calls, seed {seed}", counts.values().sum::<u64>());
     Ok(())
 }
@@ -105,17 +105,6 @@ fn random_seed() -> Result<u64> {
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).context("getrandom")?;
     // Short enough to be typed.
     Ok(u64::from_ne_bytes(bytes) >> 32)
-}
-
-/// Sends a frame from a new channel to itself.
-fn works() -> Result<()> {
-    let channel = Channel::open(4, 4)?;
-    channel.fill_all();
-    channel.submit(0, LOOPBACK, channel.setup.node, channel.setup.channel, b"still here", 1);
-    channel.wait_done()?;
-    let rx = channel.wait_ready()?;
-    ensure!(channel.read_frame(&rx).1 == b"still here", "another frame arrived: {rx:?}");
-    Ok(())
 }
 
 /// What the threads share.

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use usb4_dma_sys as uapi;
 
 use super::{Check, Environment, Outcome, accepted};
-use crate::channel::{Channel, Handle, LOOPBACK, map};
+use crate::channel::{Channel, Handle, LOOPBACK, map, module_works};
 use crate::sys;
 
 pub(super) const CHECKS: &[Check] = &[
@@ -25,17 +25,6 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 const BOTH: u32 = uapi::USB4_DMA_KICK_TX | uapi::USB4_DMA_KICK_RX;
-
-/// Sends a frame from a new channel to itself: the module still works.
-fn works() -> Result<()> {
-    let channel = Channel::open(2, 2)?;
-    channel.fill_all();
-    channel.submit(0, LOOPBACK, channel.setup.node, channel.setup.channel, b"still here", 1);
-    channel.wait_done()?;
-    let rx = channel.wait_ready()?;
-    ensure!(channel.read_frame(&rx).1 == b"still here", "another frame arrived: {rx:?}");
-    Ok(())
-}
 
 fn setup(_: &Environment) -> Result<Outcome> {
     const THREADS: usize = 8;
@@ -199,7 +188,7 @@ fn vanishing_receiver(_: &Environment) -> Result<Outcome> {
         sender.join().map_err(|_| anyhow!("a thread panicked"))??;
         result
     })?;
-    works()?;
+    module_works()?;
     Ok(Outcome::Passed)
 }
 
@@ -229,7 +218,7 @@ fn close_in_flight(environment: &Environment) -> Result<Outcome> {
         }
         accepted("KICK", channel.handle.kick(uapi::USB4_DMA_KICK_TX))?;
     }
-    works()?;
+    module_works()?;
     Ok(Outcome::Passed)
 }
 
@@ -249,7 +238,7 @@ fn killed(_: &Environment) -> Result<Outcome> {
         child.kill()?;
         child.wait()?;
         ensure!(running, "round {round}: the process ended by itself before it was killed");
-        works()?;
+        module_works()?;
     }
     Ok(Outcome::Passed)
 }
