@@ -48,11 +48,13 @@ pub(crate) const TEST: &[Package] = &[
     Package { name: "libmpich-dev", why: "its mpicc", probe: Probe::Program(&["mpicc.mpich"]) },
 ];
 
-/// What looks at where time goes.
-pub(crate) const PERF: &[Package] = &[
-    Package { name: "valgrind", why: "counts instructions", probe: Probe::Program(&["callgrind_annotate"]) },
-    Package { name: "linux-perf", why: "samples, for flame graphs", probe: Probe::Program(&["perf"]) },
-];
+/// What counts instructions.
+pub(crate) const VALGRIND: &[Package] =
+    &[Package { name: "valgrind", why: "counts instructions", probe: Probe::Program(&["callgrind_annotate"]) }];
+
+/// What samples, for flame graphs.
+pub(crate) const PERF: &[Package] =
+    &[Package { name: "linux-perf", why: "samples, for flame graphs", probe: Probe::Program(&["perf"]) }];
 
 /// What fetches releases of UCX from PyPI.
 pub(crate) const PIP: &[Package] =

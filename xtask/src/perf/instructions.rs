@@ -96,7 +96,7 @@ fn read(path: &Path) -> anyhow::Result<(String, Counts)> {
 }
 
 fn count(shell: &Shell) -> anyhow::Result<Counts> {
-    packages::install(shell, &[packages::BUILD, packages::PERF])?;
+    packages::install(shell, &[packages::BUILD, packages::VALGRIND])?;
     let program = super::example(shell, "short_path")?;
     let folder = tempfile::tempdir()?;
     let mut counts = Counts::new();
