@@ -12,8 +12,8 @@ use ucx_sys::public::{
 
 use crate::ep::Ep;
 use crate::gather::{Gather, Piece};
-use crate::port::{Part, Port};
 use crate::status::{self, report};
+use usb4_port::{Part, Port};
 
 /// Longest user header of `am_zcopy`, bytes (`uct_iface_attr_t::cap.am.max_hdr`).
 pub(crate) const MAX_HDR: usize = 512;

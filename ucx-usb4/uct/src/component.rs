@@ -7,8 +7,8 @@ use ucx_sys::{DeregMode, Device, MdCaps, MemRegion, MkeyFlags, PeerAddress, Rkey
 use usb4_link::OpenError;
 
 use crate::md::{self, Md};
-use crate::port::address::{DEVICE_ADDR_LEN, FabricAddress, IFACE_ADDR_LEN, PortAddress};
-use crate::{ep, iface, port, settings, status};
+use crate::{ep, iface, settings, status};
+use usb4_port::address::{DEVICE_ADDR_LEN, FabricAddress, IFACE_ADDR_LEN, PortAddress};
 
 /// What is registered with UCX.
 pub(crate) struct Usb4;
@@ -31,7 +31,8 @@ unsafe impl Transport for Usb4 {
 
     unsafe fn md_open(_name: &CStr, config: *const settings::MdConfig) -> Result<*mut uct_md_t, ucs_status_t> {
         let registered = ucx_sys::registered().expect("UCX opens what was registered");
-        let seed = port::entropy().map_err(|error| status::report(UCS_ERR_IO_ERROR, format_args!("usb4: {error}")))?;
+        let seed =
+            usb4_port::entropy().map_err(|error| status::report(UCS_ERR_IO_ERROR, format_args!("usb4: {error}")))?;
         // SAFETY: valid during the call.
         let links = unsafe { &*config }.links();
         if let Err(error) = &links {

@@ -10,9 +10,9 @@ use usb4_engine::ConnId;
 use crate::flush;
 use crate::iface::Iface;
 use crate::pending::Pending;
-use crate::port::Port;
-use crate::port::address::{IFACE_ADDR_LEN, PortAddress};
 use crate::status;
+use usb4_port::Port;
+use usb4_port::address::{IFACE_ADDR_LEN, PortAddress};
 
 /// An endpoint; UCX sees its head, a `uct_base_ep_t`.
 #[repr(C)]

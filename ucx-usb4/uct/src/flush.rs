@@ -8,8 +8,8 @@ use usb4_engine::ConnId;
 
 use crate::ep::Ep;
 use crate::iface::Iface;
-use crate::port::Port;
 use crate::status;
+use usb4_port::Port;
 
 /// How far one connection has to be acknowledged, in frames sent.
 #[derive(Clone, Copy)]

@@ -3,8 +3,8 @@
 use ucx_sys::public::{UCS_ERR_INVALID_PARAM, ucs_status_t, uct_iov_t};
 
 use crate::am::MAX_IOV;
-use crate::port::Filler;
 use crate::status::report;
+use usb4_port::Filler;
 
 /// A run of readable bytes of the caller.
 #[derive(Clone, Copy)]

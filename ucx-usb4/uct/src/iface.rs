@@ -15,11 +15,11 @@ use crate::flush::Flushes;
 use crate::md::Md;
 use crate::ops::Operations;
 use crate::pending::Schedule;
-use crate::port::address::{DEVICE_ADDR_LEN, IFACE_ADDR_LEN};
-use crate::port::{Arrival, Event, MAX_MESSAGE, Port};
 use crate::settings::{Config, Settings};
 use crate::stats::Requested;
 use crate::{am, atomic, ep, event, flush, pending, rma, stats, status};
+use usb4_port::address::{DEVICE_ADDR_LEN, IFACE_ADDR_LEN};
+use usb4_port::{Arrival, Event, MAX_MESSAGE, Port};
 
 /// Arrivals that one call of progress handles at most, so that the other interfaces of the worker have their turn.
 const ARRIVALS_PER_PROGRESS: u32 = 16;

@@ -4,8 +4,9 @@
 //!
 //! - `component`: the component, its memory domain and device;
 //! - `iface`, `ep`: interfaces and endpoints, with `am` (active messages), `pending`, `flush` and `event` (sleeping);
-//! - `settings`: the `UCX_USB4_*` variables; `status`: the one place where errors become a `ucs_status_t`;
-//! - [`port`]: joins the protocol engine with a channel of the link, and knows nothing of UCX.
+//! - `settings`: the `UCX_USB4_*` variables; `status`: the one place where errors become a `ucs_status_t`.
+//!
+//! Below it, `usb4_port` joins the protocol engine with a channel of the link, and knows nothing of UCX.
 
 mod am;
 mod atomic;
@@ -18,7 +19,6 @@ mod iface;
 mod md;
 mod ops;
 mod pending;
-pub mod port;
 mod rma;
 mod settings;
 mod stats;

@@ -9,8 +9,8 @@ use usb4_engine::{Access, RegionTable};
 
 use usb4_link::LinkSpec;
 
-use crate::port::Regions;
 use crate::status::report;
+use usb4_port::Regions;
 
 /// Bytes of a packed remote key: the key itself.
 const RKEY_LEN: usize = size_of::<u64>();

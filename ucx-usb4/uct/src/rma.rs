@@ -13,8 +13,8 @@ use usb4_wire::extension::Put;
 use crate::am::{MAX_IOV, check_length};
 use crate::ep::Ep;
 use crate::ops::Finish;
-use crate::port::RemotePlace;
 use crate::status::{self, report};
+use usb4_port::RemotePlace;
 
 /// Longest short or buffered put, bytes: what a frame holds behind the extension.
 pub(crate) const MAX_PUT: usize = PAYLOAD_MAX - Put::LEN;

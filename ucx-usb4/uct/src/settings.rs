@@ -9,7 +9,7 @@ use usb4_link::kernel::UnknownReceiveMode;
 use usb4_link::{LinkSpec, OpenError};
 use usb4_wire::{PAYLOAD_MAX, RailId, RailSet};
 
-use crate::port::{MAX_MESSAGE, Options, Port};
+use usb4_port::{MAX_MESSAGE, Options, Port};
 
 /// What UCX parses for the memory domain: which cables there are decides whether there is a device.
 #[repr(C)]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::port::Port;
+use usb4_port::Port;
 
 /// What UCX asked for besides messages, by function: which of them a program's large messages took.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use ucx_sys::public::{
 use usb4_engine::{ConnectError, Failure, OpFailure, Refused};
 use usb4_link::OpenError;
 
-use crate::port::ConnectFailure;
+use usb4_port::ConnectFailure;
 
 /// Why a send was not taken.
 pub(crate) fn of_refusal(refused: Refused) -> ucs_status_t {

@@ -44,7 +44,7 @@ pub(crate) fn run(shell: &Shell, task: &Task) -> anyhow::Result<()> {
 
 /// An example of the transport's crate, built in release.
 fn example(shell: &Shell, name: &str) -> anyhow::Result<PathBuf> {
-    cmd!(shell, "cargo build --quiet --release --locked -p ucx-usb4 --example {name}").run()?;
+    cmd!(shell, "cargo build --quiet --release --locked -p usb4-port --example {name}").run()?;
     let program = workspace::target().join("release/examples").join(name);
     program.is_file().then_some(program).with_context(|| format!("cargo built no example {name}"))
 }

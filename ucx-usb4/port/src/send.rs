@@ -4,8 +4,8 @@ use usb4_engine::{Body, ConnId, Message, Refused, Released, Transmit};
 use usb4_link::{Carrier, SubmitError, TxFrame};
 use usb4_wire::{Flags, PAYLOAD_MAX};
 
-use super::rma::OPERATIONS_MAX;
-use super::{Filler, Port, rails};
+use crate::rma::OPERATIONS_MAX;
+use crate::{Filler, Port, rails};
 
 /// Operations that one call of the owner may start.
 const OPERATIONS_MARGIN: usize = 16;

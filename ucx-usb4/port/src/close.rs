@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Port;
+use crate::Port;
 
 /// How long a wait for the peers' answers sleeps at a time: they may need this core to answer.
 const NAP: Duration = Duration::from_micros(20);
@@ -15,7 +15,7 @@ impl Port {
         while !self.engine.is_closed() {
             while let Some(arrival) = self.poll_arrival() {
                 // Nobody is left to take it.
-                let super::Arrival::Message { frame, .. } = arrival;
+                let crate::Arrival::Message { frame, .. } = arrival;
                 self.release(frame);
             }
             self.look_at_clock();

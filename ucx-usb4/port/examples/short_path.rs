@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use usb4_engine::{ConnId, RegionTable, Timeouts};
 use usb4_link::{LinkSpec, NodeId};
 
-use uct_usb4::port::{Arrival, Options, Part, Port};
+use usb4_port::{Arrival, Options, Part, Port};
 
 const HOUR_NS: u64 = 3_600_000_000_000;
 

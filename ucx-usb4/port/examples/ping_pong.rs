@@ -8,8 +8,8 @@ use std::time::Instant;
 use usb4_engine::{ConnId, RegionTable};
 use usb4_link::{Address, Carrier, Channel, HEADER_LEN, LinkSpec, NodeId, OpenOptions, RailId};
 
-use uct_usb4::port::address::PortAddress;
-use uct_usb4::port::{Arrival, Options, Part, Port};
+use usb4_port::address::PortAddress;
+use usb4_port::{Arrival, Options, Part, Port};
 
 const PAYLOAD: [u8; 8] = [7; 8];
 

@@ -3,7 +3,7 @@
 use usb4_engine::{ConnInfo, ConnState};
 use usb4_link::{Carrier, ConnectionState, ConnectionStats};
 
-use super::Port;
+use crate::Port;
 
 /// Time between two publications, nanoseconds.
 const INTERVAL_NS: u64 = 100_000_000;

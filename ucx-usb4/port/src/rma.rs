@@ -9,7 +9,7 @@ use usb4_engine::{Access, Atomic, ConnId, Content, Delivery, Fill, Message, Refu
 use usb4_link::{Carrier, RxFrame, TxFrame};
 use usb4_wire::extension::{AtomicRequest, GetRequest, OpErrorReason, Put};
 
-use super::{Filler, Port, atomics, rails};
+use crate::{Filler, Port, atomics, rails};
 
 /// The registered memory of one memory domain, shared by its ports.
 pub type Regions = Arc<RwLock<RegionTable>>;

@@ -4,7 +4,7 @@ use usb4_engine::{ConnId, Content, Delivery, Event as EngineEvent, Verdict};
 use usb4_link::{Carrier, LinkEvent, RxFrame};
 use usb4_wire::{CONTROL_MAX, Flags, Header, RailId};
 
-use super::{Event, IDLE_CALLS_PER_CLOCK, Part, Port};
+use crate::{Event, IDLE_CALLS_PER_CLOCK, Part, Port};
 
 /// Something that came from a peer. Its frame must go back with [`Port::release`].
 #[derive(Clone, Copy, Debug)]

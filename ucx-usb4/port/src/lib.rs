@@ -153,7 +153,7 @@ pub struct Port {
 }
 
 /// Secret and new for every port: whoever knew it could forge the port's frames.
-pub(crate) fn entropy() -> Result<[u8; 32], OpenError> {
+pub fn entropy() -> Result<[u8; 32], OpenError> {
     let mut seed = [0; 32];
     let filled = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
     match filled {
@@ -187,7 +187,7 @@ impl Rails for RailView<'_> {
 /// Lends the channel to the engine as its rails, while the engine itself is borrowed mutably.
 macro_rules! rails {
     ($port:expr) => {
-        &$crate::port::RailView { channel: &$port.channel, now_ns: $port.now_ns }
+        &$crate::RailView { channel: &$port.channel, now_ns: $port.now_ns }
     };
 }
 use rails;

@@ -223,6 +223,6 @@ fn observers_see_the_connection() {
     let totals = pair.a.totals();
     assert_eq!((totals.frames_sent, totals.bytes_sent), (1, 5));
     let info = pair.a.engine.info(pair.a_to_b).unwrap();
-    let shown = super::publish::shown(&info);
+    let shown = crate::publish::shown(&info);
     assert_eq!((shown.state, shown.tx_frames, shown.peer), (ConnectionState::Ready, 1, pair.b.address().address));
 }
