@@ -15,7 +15,7 @@ mod send;
 
 use usb4_engine::{Config, ConnId, ConnectError, Engine, Failure, OpFailure, Peer, Rails, Stats};
 use usb4_link::kernel::ReceiveMode;
-use usb4_link::{ArmResult, Carrier, Channel, Counters, LinkSpec, OpenError, OpenOptions, RxFrame, TxFrame};
+use usb4_link::{ArmResult, Carrier, Channel, Counters, LinkSpec, OpenError, OpenOptions, RailInfo, RxFrame, TxFrame};
 use usb4_wire::extension::OpErrorReason;
 use usb4_wire::{NodeId, PAYLOAD_MAX, RailId, RailSet};
 
@@ -247,6 +247,11 @@ impl Port {
         self.channel.rails_to(node).and(self.allowed)
     }
 
+    /// The node's rails that may be used, without loopback.
+    pub fn rails(&self) -> impl Iterator<Item = &RailInfo> {
+        self.channel.rails().iter().filter(|rail| self.allowed.contains(rail.id))
+    }
+
     /// Whether a node can be reached: itself, or over a cable.
     #[must_use]
     pub fn has_route(&self, node: NodeId) -> bool {
@@ -332,15 +337,14 @@ impl Port {
         const OVERHEAD_SECONDS: f64 = 100e-9;
         // Memory copies bound what has no rate of its own.
         const UNPACED_BYTES_PER_SECOND: f64 = 10e9;
-        let usable = || self.channel.rails().iter().filter(|rail| self.allowed.contains(rail.id));
         let to_peer = |peer: NodeId| -> f64 {
-            usable()
+            self.rails()
                 .filter(|rail| rail.peer == peer)
                 .map(|rail| rail.rate_bits_per_s.map_or(UNPACED_BYTES_PER_SECOND, |bits| bits as f64 / 8.0))
                 .sum()
         };
-        let bytes_per_second = usable().map(|rail| to_peer(rail.peer)).fold(0.0, f64::max);
-        let latency_ns = usable().map(|rail| rail.latency_ns).min().unwrap_or(0);
+        let bytes_per_second = self.rails().map(|rail| to_peer(rail.peer)).fold(0.0, f64::max);
+        let latency_ns = self.rails().map(|rail| rail.latency_ns).min().unwrap_or(0);
         Performance {
             bytes_per_second: if bytes_per_second > 0.0 { bytes_per_second } else { UNPACED_BYTES_PER_SECOND },
             latency_seconds: latency_ns as f64 * 1e-9 + OVERHEAD_SECONDS,
@@ -363,7 +367,7 @@ impl Port {
     /// One line about the port, for the log.
     #[must_use]
     pub fn describe(&self) -> String {
-        let rails = self.channel.rails().iter().filter(|rail| self.allowed.contains(rail.id)).count();
+        let rails = self.rails().count();
         format!("channel {} of fabric {:016x} with {rails} rails", self.channel.address(), self.channel.fabric().0)
     }
 

@@ -87,6 +87,12 @@ impl Port {
         self.channel.release(frame);
     }
 
+    /// Private copy of the first bytes of an arrival's payload, for owners that look at no more; returns how many there were.
+    pub fn peek(&self, arrival: &Arrival, out: &mut [u8; CONTROL_MAX]) -> usize {
+        let Arrival::Message { frame, length, .. } = *arrival;
+        self.channel.copy_control(frame, length.min(CONTROL_MAX), out)
+    }
+
     fn handle(&mut self, rail: RailId, header: &Header, frame: RxFrame) -> Option<Delivery<RxFrame>> {
         let mut copy = [0; CONTROL_MAX];
         let wanted = header.private_len();

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::{Kind, Size, Token};
+
 /// Set up, run, watch and diagnose MPI over USB4 cables.
 ///
 /// usb4ctl comes with the UCX transport `usb4`, which carries MPI (Open MPI, MPICH) and everything else on UCX over the
@@ -64,6 +66,19 @@ pub(crate) enum Command {
     /// the transport loads in it, UCX_TLS, and the Open MPI settings that exclude UCX; with --hosts, other hosts of the job.
     /// One line per check, and below it what to do. The exit code is 1 if a check fails; warnings do not count.
     Doctor(DoctorArgs),
+
+    /// Measure the cables and the protocol on them, without MPI and without UCX
+    ///
+    /// Half of a round trip, bandwidth one way and both ways by size, what each rail carried, what had to be sent again, and how
+    /// much of what the rails can do that is. Takes about ten seconds. The receiver looks at the first bytes of a message and does
+    /// not copy the rest out of the rings.
+    ///
+    /// Between two hosts: `usb4ctl bench --host lab2` starts the other side there through ssh. Without ssh: run
+    /// `usb4ctl bench --listen` there, and here what it prints. Over a simulated cable the other side is started on its other end:
+    /// `UCX_USB4_LINKS=sim:strix-halo usb4ctl bench`.
+    ///
+    /// The exit code is 2 if the other side is lost or was never there, 130 after Ctrl-C, with what was measured until then.
+    Bench(BenchArgs),
 
     /// Manage simulated cables
     #[command(subcommand)]
@@ -136,6 +151,51 @@ pub(crate) struct DoctorArgs {
     /// Print the findings as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `usb4ctl bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// The address that `usb4ctl bench --listen` printed on the other host
+    #[arg(value_name = "ADDRESS", conflicts_with_all = ["listen", "host"])]
+    pub(crate) peer: Option<Token>,
+
+    /// Wait for the other side, and print what to type there
+    #[arg(long, conflicts_with_all = ["host", "json", "report"])]
+    pub(crate) listen: bool,
+
+    /// Start the other side on this host, through ssh
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+
+    /// Which cables, as UCX_USB4_LINKS has them
+    #[arg(long, value_name = "LINKS", env = "UCX_USB4_LINKS", default_value = "auto")]
+    pub(crate) links: String,
+
+    /// What to measure
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KIND", default_value = "ping,one-way,both-ways")]
+    pub(crate) measure: Vec<Kind>,
+
+    /// Bytes of a message: 8 to 64M
+    #[arg(long, value_delimiter = ',', value_name = "BYTES", default_value = "8,512,4K,64K,1M")]
+    pub(crate) sizes: Vec<Size>,
+
+    /// How long each size is measured each way
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = interval)]
+    pub(crate) seconds: f64,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Also write the figures into a file to share, with a description of the machine: processor, kernel, IOMMU, cables,
+    /// versions, settings; no names of hosts or users
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Print the bare address, and end when standard input does
+    #[arg(long, hide = true, requires = "listen")]
+    pub(crate) attached: bool,
 }
 
 /// The commands under `usb4ctl sim`.

@@ -1,10 +1,13 @@
 //! usb4ctl: environment, status and diagnosis of ucx-usb4.
 #![forbid(unsafe_code)]
 
+mod bench;
+mod cables;
 mod cli;
 mod doctor;
 mod environment;
 mod generate;
+mod host;
 mod install;
 mod kernel;
 mod machine;
@@ -51,6 +54,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => run::run(&find_install(cli)?, arguments),
         Command::Doctor(arguments) => run_doctor(&find_install(cli), arguments),
         Command::Status(arguments) => status::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Sim(command) => sim::run(command),
         Command::Completions { shell } => generate::completions(*shell).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Man { folder } => generate::man_pages(folder).map(|()| ExitCode::SUCCESS),
@@ -73,7 +77,7 @@ fn print_environment(install: &Install, arguments: &EnvArgs) -> anyhow::Result<E
 }
 
 fn run_doctor(install: &Result<Install, InstallError>, arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let report = doctor::examine(&doctor::ThisMachine, install, &arguments.hosts);
+    let report = doctor::examine(&host::ThisMachine, install, &arguments.hosts);
     if arguments.json {
         out::json(&report)?;
     } else {

@@ -11,7 +11,9 @@ use usb4_link::LinkSpec;
 use usb4_link::kernel::inspect;
 use usb4_link::sim::{FabricView, Holder, Registry};
 
+use crate::cables::{self, TrainedCable};
 use crate::cli::StatusArgs;
+use crate::host::ThisMachine;
 use crate::kernel::{self, NodeReport};
 use crate::machine::MachineReport;
 use crate::view::{CableReport, ChannelReport, DirectionReport, FabricReport};
@@ -24,6 +26,8 @@ struct Status {
     machine: MachineReport,
     /// Whether the kernel module's device is there.
     device: bool,
+    /// Cables to other hosts, whether the module is loaded or not.
+    cables: Vec<TrainedCable>,
     /// What the kernel module shows.
     kernel: Option<NodeReport>,
     /// The fabrics in use, and the one that UCX_USB4_LINKS names.
@@ -60,6 +64,7 @@ fn read(registry: &Registry) -> anyhow::Result<Status> {
     Ok(Status {
         machine: MachineReport::read(),
         device: Path::new("/dev/usb4dma").exists(),
+        cables: cables::to_hosts(&ThisMachine),
         kernel: inspect().context("the kernel module's files in sysfs cannot be read")?.as_ref().map(NodeReport::from),
         fabrics: views.iter().map(FabricReport::from).collect(),
     })
@@ -80,6 +85,7 @@ fn describe(status: &Status) -> Result<String, std::fmt::Error> {
         (None, true) => writeln!(text, "/dev/usb4dma: there")?,
         (None, false) => writeln!(text, "/dev/usb4dma: not there (the kernel module is not loaded)")?,
     }
+    cables::describe(&mut text, &status.cables)?;
     if status.fabrics.is_empty() {
         writeln!(
             text,

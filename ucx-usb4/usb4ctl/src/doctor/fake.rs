@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::host::{Host, Output};
 use super::openmpi::{Absent, Settings};
 use super::report::{Finding, Outcome};
+use crate::host::{Host, Output};
 use crate::install::tests::example;
 use crate::install::{Install, InstallError};
 
 /// Where the fake installation's preload library is.
-pub(super) const PRELOAD: &str = "/opt/usb4/lib/libucx_usb4_preload.so";
+pub(crate) const PRELOAD: &str = "/opt/usb4/lib/libucx_usb4_preload.so";
 
 /// A machine that has only what a test put there.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fake {
+pub(crate) struct Fake {
     variables: BTreeMap<String, String>,
     files: BTreeMap<PathBuf, Result<String, io::ErrorKind>>,
     folders: Vec<PathBuf>,
@@ -24,43 +24,52 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    pub(super) fn new() -> Fake {
+    pub(crate) fn new() -> Fake {
         Fake { free_bytes: 8 << 30, ..Fake::default() }
     }
 
-    pub(super) fn variable(mut self, name: &str, value: &str) -> Fake {
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Fake {
         self.variables.insert(name.into(), value.into());
         self
     }
 
-    pub(super) fn file(mut self, path: &str, text: Result<&str, io::ErrorKind>) -> Fake {
+    pub(crate) fn file(mut self, path: &str, text: Result<&str, io::ErrorKind>) -> Fake {
         self.files.insert(path.into(), text.map(str::to_owned));
         self
     }
 
-    pub(super) fn free_bytes(mut self, bytes: u64) -> Fake {
+    pub(crate) fn free_bytes(mut self, bytes: u64) -> Fake {
         self.free_bytes = bytes;
         self
     }
 
     /// A program with its arguments in one string, and what it prints.
-    pub(super) fn program(mut self, command: &str, stdout: &str, stderr: &str) -> Fake {
+    pub(crate) fn program(mut self, command: &str, stdout: &str, stderr: &str) -> Fake {
         let output = Output { success: true, code: Some(0), stdout: stdout.into(), stderr: stderr.into() };
         self.programs.insert(command.into(), output);
         self
     }
 
     /// A program that ends with this exit code.
-    pub(super) fn program_that_ends(mut self, command: &str, code: i32, stderr: &str) -> Fake {
+    pub(crate) fn program_that_ends(mut self, command: &str, code: i32, stderr: &str) -> Fake {
         let output = Output { success: code == 0, code: Some(code), stdout: String::new(), stderr: stderr.into() };
         self.programs.insert(command.into(), output);
         self
     }
 
     /// An empty folder.
-    pub(super) fn folder(mut self, path: &str) -> Fake {
+    pub(crate) fn folder(mut self, path: &str) -> Fake {
         self.folders.push(path.into());
         self
+    }
+
+    /// A cable to another host, trained alike in both directions.
+    pub(crate) fn cable(self, name: &str, speed: &str, lanes: &str) -> Fake {
+        let file = |file: &str| format!("{}/{name}/{file}", crate::cables::DEVICES);
+        let router = self.folder(&format!("{}/0-0", crate::cables::DEVICES));
+        let cable = router.file(&file("uevent"), Ok("DEVTYPE=thunderbolt_xdomain\n"));
+        let receives = cable.file(&file("rx_speed"), Ok(speed)).file(&file("rx_lanes"), Ok(lanes));
+        receives.file(&file("tx_speed"), Ok(speed)).file(&file("tx_lanes"), Ok(lanes))
     }
 
     /// What `check` says of this machine.

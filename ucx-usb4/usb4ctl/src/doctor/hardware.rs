@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use super::{Finding, Host};
+use crate::cables::{self, TrainedCable};
 
 const MODULE: &str = "/sys/module/usb4_dma";
 /// The last of five bytes says whether Secure Boot is on.
 const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
-const CABLES: &str = "/sys/bus/thunderbolt/devices";
 const SIMULATED: &str = "not needed on a simulated cable";
 
 fn is_simulated(host: &dyn Host) -> bool {
@@ -89,40 +89,21 @@ pub(super) fn thunderbolt_net(host: &dyn Host) -> Finding {
     )
 }
 
-/// A cable to another host that carries no more has trained at a lower speed, or with fewer lanes, than any USB4 controller can.
-const TRAINED_GBPS: f64 = 20.0;
-
 /// Cables to other hosts trained at what they can.
 pub(super) fn training(host: &dyn Host) -> Finding {
     const CHECK: &str = "cable training";
     if is_simulated(host) {
         return Finding::ok(CHECK, SIMULATED);
     }
-    let mut rates = Vec::new();
-    for name in host.list(Path::new(CABLES)) {
-        let read = |file: &str| host.read(&Path::new(CABLES).join(&name).join(file)).unwrap_or_default();
-        // Routers of this host are 0-0 and 1-0; whoever is at the other end has a speed.
-        let speed = read("rx_speed").split_whitespace().next().and_then(|number| number.parse::<f64>().ok());
-        if let Some(speed) = speed {
-            let lanes: f64 = read("rx_lanes").trim().parse().unwrap_or(1.0);
-            rates.push((name, speed * lanes));
-        }
-    }
-    match rates.iter().find(|(_, rate)| *rate <= TRAINED_GBPS) {
-        Some((name, rate)) => Finding::warn(
-            CHECK,
-            format!("the cable {name} trained at {rate} Gb/s"),
-            "unplug it at both ends and plug it in again; if that does not help, try another cable, of 40 Gb/s or more",
-        ),
-        None if rates.is_empty() => Finding::warn(
+    let cables = cables::to_hosts(host);
+    match cables.iter().find(|cable| cable.is_slow()) {
+        Some(cable) => Finding::warn(CHECK, format!("the cable {}", cable.describe()), cables::TRAIN_AGAIN),
+        None if cables.is_empty() => Finding::warn(
             CHECK,
             "no cable leads to another host",
             "join two hosts by a USB4 cable, then look with `boltctl list` or `ls /sys/bus/thunderbolt/devices`",
         ),
-        None => Finding::ok(
-            CHECK,
-            rates.iter().map(|(name, rate)| format!("{name}: {rate} Gb/s")).collect::<Vec<_>>().join(", "),
-        ),
+        None => Finding::ok(CHECK, cables.iter().map(TrainedCable::describe).collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -206,14 +187,10 @@ mod tests {
 
     #[test]
     fn a_cable_that_trained_slowly_and_none_at_all() {
-        let cable = |speed: &str, lanes: &str| {
-            let file = |name: &str| format!("{CABLES}/0-1/{name}");
-            let router = Fake::new().folder(&format!("{CABLES}/0-0"));
-            router.file(&file("rx_speed"), Ok(speed)).file(&file("rx_lanes"), Ok(lanes))
-        };
+        let cable = |speed: &str, lanes: &str| Fake::new().cable("0-1", speed, lanes);
         trapped(&cable("10.0 Gb/s\n", "1\n"), training, Outcome::Warn, "plug it in again");
         trapped(&Fake::new(), training, Outcome::Warn, "join two hosts");
-        assert_eq!(cable("20.0 Gb/s\n", "2\n").examine(training).message, "0-1: 40 Gb/s");
+        assert_eq!(cable("20.0 Gb/s\n", "2\n").examine(training).message, "0-1 trained at 40 Gb/s");
     }
 
     #[test]

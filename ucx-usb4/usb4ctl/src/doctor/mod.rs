@@ -2,7 +2,6 @@
 
 mod fabric;
 mod hardware;
-mod host;
 mod library;
 mod mpi;
 mod openmpi;
@@ -11,11 +10,10 @@ mod report;
 mod ucx;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 
+use crate::host::Host;
 use crate::install::{Install, InstallError};
-
-pub(crate) use host::{Host, ThisMachine};
 use report::{Finding, Outcome, Report};
 
 /// Runs the checks, in the order in which a user would fix what they find.

@@ -23,7 +23,7 @@ pub(crate) fn run(install: &Install, arguments: &RunArgs) -> anyhow::Result<Exit
         anyhow::bail!("no command given; write it after --");
     };
     let meter = arguments.stats.then(Meter::start).transpose()?;
-    for warning in doctor::warnings(&doctor::ThisMachine) {
+    for warning in doctor::warnings(&crate::host::ThisMachine) {
         eprintln!("usb4ctl: warning: {warning}");
     }
     let mut command = Command::new(program);
