@@ -107,7 +107,7 @@ pub(crate) struct Connection<T, R> {
     pub(crate) last_heard_ns: u64,
     /// When the first unacknowledged frame became the first, or the wait for an answer began.
     pub(crate) progress_ns: u64,
-    /// Loss timer expiries in a row: 0 probes, from 1 on frames are sent again.
+    /// Loss timer expiries in a row: the first ones probe ([`Rtt::probes`]), after them frames are sent again.
     pub(crate) silence: u32,
     /// A probe waits for its answer although nothing may be under way.
     pub(crate) probing: bool,

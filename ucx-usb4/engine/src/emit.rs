@@ -207,7 +207,7 @@ impl<T: Copy, R: Copy> Connection<T, R> {
         let again = sent.attempts > 0;
         let others = self.rails.usable() & !(1 << last_rail);
         // After a timeout another rail is worth a try; it is the path that may be at fault.
-        let preferred = if self.silence > 1 && others != 0 { others } else { u32::MAX };
+        let preferred = if others != 0 && self.has_timed_out(cx) { others } else { u32::MAX };
         let Some(rail) = self
             .rails
             .cheapest_of(preferred, form.payload_len(), rails)

@@ -20,7 +20,7 @@ use crate::timers::Timer;
 use crate::{Event, Failure};
 
 /// First and longest wait before a handshake frame is repeated, in nanoseconds.
-const REPEAT_NS: [u64; 2] = [5_000_000, 320_000_000];
+const REPEAT_NS: [u64; 2] = [1_000_000, 320_000_000];
 
 impl<T: Copy, R: Copy> Connection<T, R> {
     /// Starts to connect.

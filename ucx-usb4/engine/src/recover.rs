@@ -28,8 +28,9 @@ impl<T: Copy, R: Copy> Connection<T, R> {
 
     /// Nothing was heard for a while of what is under way.
     ///
-    /// The first time this only asks: a probe behind the last frame of each rail, whose answer tells exactly what was lost. When even that stays
-    /// unanswered the peer may be descheduled, stopped or gone: then one frame at a time is sent again, ever more rarely.
+    /// At first this only asks: a probe behind the last frame of each rail, whose answer tells exactly what was lost; some more, since they may
+    /// be lost as well. When they stay unanswered the peer may be descheduled, stopped or gone: then one frame at a time is sent again,
+    /// ever more rarely.
     fn loss_timeout(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
         if !self.waits_for_peer() {
             return;
@@ -42,8 +43,9 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             return self.fail(cx, Failure::PeerTimeout);
         }
         let under_way = self.rails_under_way();
-        let wait_ns = self.rtt.rto_ns(&cx.config.timeouts, self.silence.saturating_sub(1));
-        if self.silence > 0 {
+        self.silence = self.silence.saturating_add(1);
+        let wait_ns = self.rtt.wait_on_ns(&cx.config.timeouts, self.silence);
+        if self.has_timed_out(cx) {
             self.stats.timeouts += 1;
             let heard = now_ns.saturating_sub(self.last_heard_ns) < wait_ns;
             if heard {
@@ -58,13 +60,17 @@ impl<T: Copy, R: Copy> Connection<T, R> {
             }
             self.tx.mark_first_lost();
         }
-        self.silence += 1;
         // One rail more, on which nothing is missing: its answer tells a dead rail from a sleeping peer.
         let witness = self.rails.usable() & !under_way;
         self.work.rail_probes |= under_way | if under_way == 0 { 0 } else { witness & witness.wrapping_neg() };
         self.work.probe |= under_way == 0;
         self.make_ready(cx);
         self.arm(cx, Timer::Loss, now_ns + wait_ns);
+    }
+
+    /// Whether asking has not helped.
+    pub(crate) fn has_timed_out(&self, cx: &Shared<T, R>) -> bool {
+        self.silence > self.rtt.probes(&cx.config.timeouts)
     }
 
     /// The rails on which something is under way, as bits.

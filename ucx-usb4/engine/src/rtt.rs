@@ -45,6 +45,25 @@ impl Rtt {
         expected.clamp(timeouts.probe_min_ns, timeouts.rto_max_ns)
     }
 
+    /// How often to ask before anything is sent again: at doubling distances, that many questions fit the wait. So one that is lost, or whose
+    /// answer is, costs another such wait and not the long one.
+    pub(crate) fn probes(&self, timeouts: &Timeouts) -> u32 {
+        let fit = self.rto_ns(timeouts, 0).div_ceil(self.probe_after_ns(timeouts).max(1));
+        (fit + 1).ilog2()
+    }
+
+    /// How long to wait on after the wait was over `expiries` times in a row.
+    pub(crate) fn wait_on_ns(&self, timeouts: &Timeouts, expiries: u32) -> u64 {
+        let (probes, first_ns) = (self.probes(timeouts), self.probe_after_ns(timeouts));
+        match expiries {
+            0 => first_ns,
+            _ if expiries < probes => first_ns << expiries,
+            // What the questions have left of the wait.
+            _ if expiries == probes => self.rto_ns(timeouts, 0).saturating_sub(first_ns * ((1 << probes) - 2)),
+            _ => self.rto_ns(timeouts, expiries - probes - 1),
+        }
+    }
+
     /// Silence after which to send again, `backoff` times doubled.
     pub(crate) fn rto_ns(&self, timeouts: &Timeouts, backoff: u32) -> u64 {
         let base = match self.smoothed_ns {
@@ -73,6 +92,27 @@ mod tests {
         assert_eq!(rtt.rto_ns(&timeouts, 0), timeouts.rto_min_ns);
         assert_eq!(rtt.rto_ns(&timeouts, 3), 8 * timeouts.rto_min_ns);
         assert_eq!(rtt.rto_ns(&timeouts, u32::MAX), timeouts.rto_max_ns);
+    }
+
+    #[test]
+    fn questions_come_at_doubling_distances_within_the_wait_for_a_repetition() {
+        let (mut rtt, timeouts) = (Rtt::default(), Timeouts::default());
+        rtt.sample(12_000);
+        let waits =
+            |rtt: &Rtt, last| (0..=last).map(|expiries| rtt.wait_on_ns(&timeouts, expiries)).collect::<Vec<_>>();
+        let probe_ns = timeouts.probe_min_ns;
+        assert_eq!((rtt.probes(&timeouts), rtt.probe_after_ns(&timeouts)), (4, probe_ns));
+        assert_eq!(waits(&rtt, 3), [probe_ns, 2 * probe_ns, 4 * probe_ns, 8 * probe_ns]);
+        // Frames are sent again when they would be after the first question alone; from then on ever more rarely.
+        assert_eq!(waits(&rtt, 4).iter().sum::<u64>(), probe_ns + timeouts.rto_min_ns);
+        assert_eq!(rtt.wait_on_ns(&timeouts, 5), timeouts.rto_min_ns);
+        assert_eq!(rtt.wait_on_ns(&timeouts, 6), 2 * timeouts.rto_min_ns);
+        assert_eq!(rtt.wait_on_ns(&timeouts, u32::MAX), timeouts.rto_max_ns);
+        // A path so slow that there is no room for a second question.
+        let mut rtt = Rtt::default();
+        rtt.sample(100_000_000);
+        assert_eq!(rtt.probes(&timeouts), 1);
+        assert_eq!(waits(&rtt, 2), [rtt.probe_after_ns(&timeouts), rtt.rto_ns(&timeouts, 0), rtt.rto_ns(&timeouts, 0)]);
     }
 
     #[test]
