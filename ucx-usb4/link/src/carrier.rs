@@ -3,8 +3,8 @@
 use std::os::fd::RawFd;
 
 use crate::{
-    Address, ArmResult, ConnectionStats, Counters, FabricId, HEADER_LEN, LinkEvent, NodeId, RailId, RailInfo, RailSet,
-    Reaped, RxFrame, SubmitError, TxFrame,
+    Address, ArmResult, Board, Counters, FabricId, HEADER_LEN, LinkEvent, NodeId, RailId, RailInfo, RailSet, Reaped,
+    RxFrame, SubmitError, TxFrame,
 };
 
 /// Bounds that the carrier sets.
@@ -129,6 +129,6 @@ pub trait Carrier {
     /// What this channel has counted since it was opened.
     fn counters(&self) -> Counters;
 
-    /// Publishes a connection's state for observers, in `slot` 0..256 (others are not shown); `None` clears it.
-    fn publish(&mut self, slot: usize, stats: Option<&ConnectionStats>);
+    /// Where observers find what the engine knows of the channel's connections. The channel's owner writes it.
+    fn board(&self) -> Board;
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use crate::kernel::{KernelChannel, ReceiveMode};
 use crate::sim::SimChannel;
 use crate::{
-    Address, ArmResult, Carrier, ConnectionStats, Counters, FabricId, HEADER_LEN, Limits, LinkEvent, LinkSpec, NodeId,
-    OpenError, RailId, RailInfo, RailSet, Reaped, RxFrame, SubmitError, TxFrame,
+    Address, ArmResult, Board, Carrier, Counters, FabricId, HEADER_LEN, Limits, LinkEvent, LinkSpec, NodeId, OpenError,
+    RailId, RailInfo, RailSet, Reaped, RxFrame, SubmitError, TxFrame,
 };
 
 /// How to open a channel.
@@ -275,10 +275,10 @@ impl Carrier for Channel {
     }
 
     #[inline]
-    fn publish(&mut self, slot: usize, stats: Option<&ConnectionStats>) {
+    fn board(&self) -> Board {
         match self {
-            Channel::Sim(channel) => channel.publish(slot, stats),
-            Channel::Kernel(channel) => channel.publish(slot, stats),
+            Channel::Sim(channel) => channel.board(),
+            Channel::Kernel(channel) => channel.board(),
         }
     }
 }

@@ -53,6 +53,7 @@
 //! it), and replays the fuzz corpus of a hostile peer. `cargo +nightly fuzz run hostile_peer` in this folder looks for more;
 //! `cargo bench -p usb4-link` compares the short path and a stream with what the processor allows.
 
+mod board;
 mod carrier;
 mod channel;
 mod clock;
@@ -65,6 +66,7 @@ mod stats;
 mod timer;
 mod types;
 
+pub use board::Board;
 pub use carrier::{Carrier, Limits};
 pub use channel::{Channel, OpenOptions};
 pub use error::{OpenError, PlacementError, SubmitError};

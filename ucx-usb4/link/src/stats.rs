@@ -55,8 +55,8 @@ pub enum ConnectionState {
     Failed = 4,
 }
 
-/// What the engine knows of one connection, published for `usb4ctl status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the engine knows of one connection, shown to observers on a [`Board`](crate::Board).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionStats {
     /// The other end.
     pub peer: Address,

@@ -60,7 +60,7 @@ fn counters_of_a_rail_are_kept_by_direction_and_outlive_their_channels() {
 #[test]
 fn a_channel_shows_its_process_and_its_connections() {
     let lab = Lab::ideal();
-    let mut channel = lab.open(1);
+    let channel = lab.open(1);
     let stats = ConnectionStats {
         peer: Address::new(0, 7),
         state: ConnectionState::Ready,
@@ -77,15 +77,15 @@ fn a_channel_shows_its_process_and_its_connections() {
         in_flight: 11,
         rtt_ns: 12,
     };
-    channel.publish(3, Some(&stats));
-    channel.publish(100_000, Some(&stats));
+    channel.board().show(3, Some(&stats));
+    channel.board().show(100_000, Some(&stats));
     let view = registry(&lab).inspect(&only_name(&lab)).unwrap();
     assert_eq!(view.id, channel.fabric());
     let [shown] = &view.channels[..] else { panic!("one channel") };
     assert_eq!((shown.address, shown.incarnation), (channel.address(), channel.incarnation()));
     assert_eq!((shown.pid, shown.transmit_frames, shown.is_sleeping), (std::process::id(), 64, false));
     assert_eq!(shown.connections, [stats]);
-    channel.publish(3, None);
+    channel.board().show(3, None);
     let view = registry(&lab).inspect(&only_name(&lab)).unwrap();
     assert_eq!(view.channels[0].connections, []);
 }

@@ -21,14 +21,15 @@ impl Port {
     fn publish(&mut self) {
         self.publish_at_ns = self.now_ns + INTERVAL_NS;
         let infos: Vec<ConnInfo> = self.engine.connections().filter_map(|conn| self.engine.info(conn)).collect();
+        let board = self.channel.board();
         for slot in 0..self.published {
             if !infos.iter().any(|info| usize::from(info.conn.slot()) == slot) {
-                self.channel.publish(slot, None);
+                board.show(slot, None);
             }
         }
         self.published = infos.iter().map(|info| usize::from(info.conn.slot()) + 1).max().unwrap_or(0);
         for info in &infos {
-            self.channel.publish(usize::from(info.conn.slot()), Some(&shown(info)));
+            board.show(usize::from(info.conn.slot()), Some(&shown(info)));
         }
     }
 }

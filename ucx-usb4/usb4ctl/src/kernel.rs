@@ -7,7 +7,7 @@ use serde::Serialize;
 use usb4_link::kernel::{NodeView, ProcessView, RailState, RailView};
 
 use crate::table;
-use crate::view::DirectionReport;
+use crate::view::{ConnectionReport, DirectionReport};
 
 /// A cable that carries no more trained at a lower speed, or with fewer lanes, than any USB4 controller can.
 const TRAINED_GBPS: f64 = 20.0;
@@ -57,6 +57,8 @@ struct ProcessReport {
     sleeps: u64,
     wakeups: u64,
     rails: BTreeMap<String, DirectionReport>,
+    /// Its connections; the peers' nodes as numbers.
+    connections: Vec<ConnectionReport>,
 }
 
 impl From<&NodeView> for NodeReport {
@@ -102,6 +104,7 @@ impl From<&ProcessView> for ProcessReport {
             sleeps: view.sleeps,
             wakeups: view.wakeups,
             rails: rails.collect(),
+            connections: view.connections.iter().map(ConnectionReport::from).collect(),
         }
     }
 }
@@ -162,7 +165,17 @@ fn describe_processes(text: &mut String, processes: &[ProcessReport]) -> std::fm
     if processes.is_empty() {
         return Ok(());
     }
-    let mut table = table::new(["process", "program", "channel", "sent", "received", "kicks", "doorbells", "sleeps"]);
+    let mut table = table::new([
+        "process",
+        "program",
+        "channel",
+        "sent",
+        "received",
+        "retransmitted",
+        "kicks",
+        "doorbells",
+        "sleeps",
+    ]);
     for process in processes {
         let sum = |field: fn(&DirectionReport) -> u64| process.rails.values().map(field).sum::<u64>();
         table.add_row([
@@ -171,6 +184,7 @@ fn describe_processes(text: &mut String, processes: &[ProcessReport]) -> std::fm
             process.channel.to_string(),
             table::bytes(sum(|rail| rail.bytes)),
             table::bytes(sum(|rail| rail.received_bytes)),
+            process.connections.iter().map(|connection| connection.retransmissions).sum::<u64>().to_string(),
             process.kicks.to_string(),
             process.doorbells.to_string(),
             process.sleeps.to_string(),
@@ -181,7 +195,7 @@ fn describe_processes(text: &mut String, processes: &[ProcessReport]) -> std::fm
 
 #[cfg(test)]
 mod tests {
-    use usb4_link::RailCounters;
+    use usb4_link::{ConnectionStats, RailCounters};
 
     use super::*;
 
@@ -213,6 +227,10 @@ mod tests {
             sleeps: 0,
             wakeups: 0,
             rails: BTreeMap::from([("rail 1".to_owned(), DirectionReport::from(&counters))]),
+            connections: vec![ConnectionReport::from(&ConnectionStats {
+                retransmissions: 6,
+                ..ConnectionStats::default()
+            })],
         };
         let node =
             NodeReport { node: "0badcafe".to_owned(), abi_version: 1, channels: 1, rails, processes: vec![process] };

@@ -12,6 +12,7 @@ use usb4_dma_sys::{
     usb4_dma_rail_counters, usb4_dma_region_id, usb4_dma_setup,
 };
 
+use super::board::OwnBoard;
 use super::device::{Device, Node};
 use super::error::DeviceError;
 use super::mapped::{CountersPage, MappedRing, NodePage};
@@ -24,9 +25,8 @@ use crate::shm::frames::Frames;
 use crate::shm::mapping::Access;
 use crate::timer::Timer;
 use crate::{
-    Address, ArmResult, CONTROL_MAX, Carrier, ChannelId, ConnectionStats, Counters, FabricId, HEADER_LEN, Limits,
-    LinkEvent, NodeId, OpenOptions, PAYLOAD_MAX, RailCounters, RailId, RailInfo, RailSet, Reaped, RxFrame, SubmitError,
-    TxFrame,
+    Address, ArmResult, Board, CONTROL_MAX, Carrier, ChannelId, Counters, FabricId, HEADER_LEN, Limits, LinkEvent,
+    NodeId, OpenOptions, PAYLOAD_MAX, RailCounters, RailId, RailInfo, RailSet, Reaped, RxFrame, SubmitError, TxFrame,
 };
 
 /// Fruitless looks at the hardware's rings after which [`ReceiveMode::Auto`] leaves them to the interrupt, until something comes
@@ -54,6 +54,7 @@ pub struct KernelChannel {
     events: VecDeque<LinkEvent>,
     sleep: Sleep,
     counters: CountersPage,
+    board: OwnBoard,
     has_complained: bool,
 }
 
@@ -126,6 +127,7 @@ impl KernelChannel {
             events: VecDeque::new(),
             sleep,
             counters,
+            board: OwnBoard::new(ChannelId(setup.channel)).map_err(DeviceError::Map)?,
             has_complained: false,
             device,
         };
@@ -414,8 +416,8 @@ impl Carrier for KernelChannel {
         Counters { rails, wakeups_sent: 0, sleeps: counted.arms }
     }
 
-    fn publish(&mut self, _slot: usize, _stats: Option<&ConnectionStats>) {
-        // Observers read what the kernel counts.
+    fn board(&self) -> Board {
+        self.board.board.clone()
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`ReceiveMode::Auto`] | as `Poll` in a conversation, as `Ring` in silence | either | |
 //! | asleep (`arm`) | nothing | interrupt, worker, wake-up of the process | as `Ring` |
 
+mod board;
 mod channel;
 mod device;
 mod error;

@@ -7,7 +7,8 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::{Address, ChannelId, NodeId, RailCounters, RailId};
+use super::board;
+use crate::{Address, ChannelId, ConnectionStats, NodeId, RailCounters, RailId};
 
 const SYSFS: &str = "/sys/class/misc/usb4dma";
 const PROCFS: &str = "/proc";
@@ -87,6 +88,8 @@ pub struct ProcessView {
     pub wakeups: u64,
     /// What went over each rail.
     pub rails: Vec<(RailId, RailCounters)>,
+    /// Its connections.
+    pub connections: Vec<ConnectionStats>,
 }
 
 /// The node as it is now; `None` where the module is not loaded.
@@ -161,7 +164,8 @@ fn processes(procfs: &Path) -> Vec<ProcessView> {
             if let Some(view) = parse_channel(pid, &program, &text)
                 && !found.iter().any(|other| other.address == view.address)
             {
-                found.push(view);
+                let connections = board::connections(&entry.path(), view.address.channel);
+                found.push(ProcessView { connections, ..view });
             }
         }
     }
@@ -188,6 +192,7 @@ fn parse_channel(pid: u32, program: &str, fdinfo: &str) -> Option<ProcessView> {
         sleeps: count("arms"),
         wakeups: count("wakeups"),
         rails: lines().filter_map(rail).collect(),
+        connections: Vec::new(),
     })
 }
 

@@ -23,8 +23,8 @@ use super::wake::{self, Waker};
 use super::{LOOPBACK, RAILS};
 use crate::shm::mapping::Word;
 use crate::{
-    Address, ArmResult, CONTROL_MAX, Carrier, ConnectionStats, Counters, FabricId, HEADER_LEN, Limits, LinkEvent,
-    NodeId, OpenError, OpenOptions, PAYLOAD_MAX, RailId, RailInfo, RailSet, Reaped, RxFrame, SubmitError, TxFrame,
+    Address, ArmResult, Board, CONTROL_MAX, Carrier, Counters, FabricId, HEADER_LEN, Limits, LinkEvent, NodeId,
+    OpenError, OpenOptions, PAYLOAD_MAX, RailId, RailInfo, RailSet, Reaped, RxFrame, SubmitError, TxFrame,
 };
 
 /// A channel on a simulated cable.
@@ -315,10 +315,8 @@ impl Carrier for SimChannel {
         }
     }
 
-    fn publish(&mut self, slot: usize, stats: Option<&ConnectionStats>) {
-        if slot < at::STATS_SLOTS {
-            super::stats::write(|index| self.own.word(at::stats(slot) + index * 8), stats);
-        }
+    fn board(&self) -> Board {
+        self.own.board()
     }
 }
 

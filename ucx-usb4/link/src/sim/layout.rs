@@ -5,11 +5,12 @@
 //! `n<node>.c<channel>`: identity, mailbox and inbox, ring table, counters, statistics, transmit pool, rings.
 //! Peers map the mailbox and the inbox for writing, the rest for reading only.
 
+use crate::Board;
 use crate::shm::cells::CELL_BYTES;
 use crate::shm::frames::FRAME_BYTES;
 
 /// Changes whenever anything in this file does.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 /// First word of every file: "usb4sim" and the kind.
 pub(crate) const FABRIC_MAGIC: u64 = u64::from_le_bytes(*b"usb4simF");
 /// First word of a channel's file.
@@ -74,7 +75,7 @@ pub(crate) mod fabric {
 
 /// A channel's file.
 pub(crate) mod channel {
-    use super::{CELL_BYTES, COUNTER_WORDS, FRAME_BYTES, PAGE};
+    use super::{Board, CELL_BYTES, COUNTER_WORDS, FRAME_BYTES, PAGE};
 
     pub(crate) const MAGIC: usize = 0;
     pub(crate) const FORMAT: usize = 8;
@@ -139,19 +140,11 @@ pub(crate) mod channel {
         COUNTERS + rail * COUNTER_WORDS * 8
     }
 
-    const STATS: usize = COUNTERS + 32 * COUNTER_WORDS * 8;
-    /// Connections that are shown.
-    pub(crate) const STATS_SLOTS: usize = 256;
-    /// Words of a connection's statistics; the first is a version, odd while it is being written.
-    pub(crate) const STATS_WORDS: usize = 16;
-
-    /// A connection's statistics.
-    pub(crate) fn stats(slot: usize) -> usize {
-        STATS + slot * STATS_WORDS * 8
-    }
+    /// The connections' statistics.
+    pub(crate) const BOARD: usize = COUNTERS + 32 * COUNTER_WORDS * 8;
 
     /// The transmit pool; all before it is the front.
-    pub(crate) const POOL: usize = STATS + STATS_SLOTS * STATS_WORDS * 8;
+    pub(crate) const POOL: usize = BOARD + Board::BYTES;
 
     /// A ring's cells.
     pub(crate) fn ring(pool_frames: usize, ring: usize) -> usize {

@@ -49,7 +49,6 @@ mod random;
 mod receive;
 mod registry;
 mod source;
-mod stats;
 mod topology;
 mod transmit;
 mod view;

@@ -16,9 +16,9 @@ use super::registry::{FABRIC_FILE, Folder, Member, Registry, channel_file_name};
 use super::source::Source;
 use super::topology::{local_rails, rail_id};
 use super::view::{CableView, ChannelView, FabricSummary, FabricView, RailView};
-use super::{LOOPBACK, stats, wake};
+use super::{LOOPBACK, wake};
 use crate::shm::mapping::{Access, Mapping, Word};
-use crate::{Address, Counters, LinkSpec, OpenError, RailCounters};
+use crate::{Address, Board, Counters, LinkSpec, OpenError, RailCounters};
 
 /// Why a fabric cannot be looked at or changed.
 #[derive(Debug, thiserror::Error)]
@@ -269,7 +269,6 @@ impl Front {
 
     fn view(&self) -> ChannelView {
         let rails = (0..=LOOPBACK).map(|rail| (rail_id(rail), to_public(&self.counters(rail))));
-        let word = |slot: usize, index: usize| Word::new(&self.mapping, at::stats(slot) + index * 8);
         ChannelView {
             address: self.address,
             incarnation: self.get(at::INCARNATION),
@@ -281,7 +280,7 @@ impl Front {
                 wakeups_sent: self.get(at::WAKEUPS_SENT),
                 sleeps: self.get(at::SLEEPS),
             },
-            connections: (0..at::STATS_SLOTS).filter_map(|slot| stats::read(|index| word(slot, index))).collect(),
+            connections: Board::new(&self.mapping, at::BOARD).connections().map(|(_, stats)| stats).collect(),
         }
     }
 }

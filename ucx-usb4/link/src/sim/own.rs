@@ -17,7 +17,7 @@ use super::registry::{Folder, channel_file_name, system};
 use super::topology::{LocalRail, local_rails};
 use crate::shm::frames::{FRAME_BYTES, Frames};
 use crate::shm::mapping::{Access, Counters, Mapping, Word};
-use crate::{Address, ChannelId, NodeId, OpenError, PAYLOAD_MAX};
+use crate::{Address, Board, ChannelId, NodeId, OpenError, PAYLOAD_MAX};
 
 const _: () = assert!(PAYLOAD_MAX <= FRAME_BYTES);
 
@@ -92,6 +92,11 @@ impl OwnFile {
     /// The counters of one of the node's rails.
     pub(crate) fn counters(&self, rail: usize) -> CounterSet {
         CounterSet(Counters::new(&self.front, at::counters(rail)))
+    }
+
+    /// The connections' statistics.
+    pub(crate) fn board(&self) -> Board {
+        Board::new(&self.front, at::BOARD)
     }
 
     /// The transmit pool.
