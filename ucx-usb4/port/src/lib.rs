@@ -10,6 +10,7 @@ mod close;
 mod filler;
 mod publish;
 mod receive;
+mod residents;
 mod rma;
 mod send;
 
@@ -22,6 +23,7 @@ use usb4_wire::{NodeId, PAYLOAD_MAX, RailId, RailSet};
 use address::{FabricAddress, PortAddress};
 pub use filler::Filler;
 pub use receive::Arrival;
+use residents::Resident;
 pub use rma::{Regions, RemotePlace};
 pub use send::Part;
 
@@ -146,6 +148,7 @@ pub struct Port {
     rma_marks: Vec<Option<(ConnId, u64)>>,
     /// By connection slot: gets or atomics were sent since the last fence.
     unfenced: Vec<bool>,
+    resident: Resident,
     /// When observers are shown the next state.
     publish_at_ns: u64,
     /// Slots that may be shown now.
@@ -211,6 +214,7 @@ impl Port {
         config.window_min = window_min(config.rx_pool_frames, options.message_frames);
         config.timeouts = options.timeouts.clone();
         let now_ns = channel.now_ns();
+        let resident = Resident::new(channel.incarnation());
         let delayed = channel.rails().iter().any(|rail| rail.is_timed);
         Ok(Self {
             channel,
@@ -225,6 +229,7 @@ impl Port {
             regions,
             rma_marks: Vec::new(),
             unfenced: Vec::new(),
+            resident,
             publish_at_ns: now_ns,
             published: 0,
         })

@@ -20,6 +20,7 @@ impl Port {
     #[cold]
     fn publish(&mut self) {
         self.publish_at_ns = self.now_ns + INTERVAL_NS;
+        self.resident.note_thread();
         let infos: Vec<ConnInfo> = self.engine.connections().filter_map(|conn| self.engine.info(conn)).collect();
         let board = self.channel.board();
         for slot in 0..self.published {

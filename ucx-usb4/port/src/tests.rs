@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, RwLock};
 
-use usb4_engine::{Access, Atomic, OpFailure, RegionTable, Transfer};
+use usb4_engine::{Access, Atomic, ConnState, OpFailure, RegionTable, Transfer};
 use usb4_link::{ConnectionState, LinkSpec};
 use usb4_wire::extension::{AtomicOp, AtomicWidth};
 
@@ -94,6 +94,81 @@ impl Drop for Pair {
 
 fn local(memory: &mut [u64]) -> (u64, u64) {
     (memory.as_mut_ptr().expose_provenance() as u64, size_of_val(memory) as u64)
+}
+
+/// A port whose close would wait for its peers longer than any test lasts.
+fn patient(file: &tempfile::NamedTempFile, node: u32) -> Port {
+    let mut options = Options { node: Some(NodeId(node)), ..Options::new(LinkSpec::SimFile(file.path().to_owned())) };
+    (options.timeouts.close_ns, options.timeouts.close_answer_ns) = (3_600_000_000_000, 3_600_000_000_000);
+    Port::open(&options, Arc::new(RwLock::new(RegionTable::new([7; 32])))).unwrap()
+}
+
+/// One round of a port that nothing goes wrong with; how many messages came.
+fn serve(port: &mut Port) -> usize {
+    port.begin();
+    let mut arrived = 0;
+    while let Some(Arrival::Message { frame, .. }) = port.poll_arrival() {
+        port.release(frame);
+        arrived += 1;
+    }
+    port.service();
+    assert!(port.poll_event().is_none());
+    arrived
+}
+
+fn send_some(port: &mut Port, conn: ConnId, count: usize) {
+    for _ in 0..count {
+        let frame = loop {
+            match port.reserve(conn, 1) {
+                Ok(frame) => break frame,
+                Err(_) => assert_eq!(serve(port), 0),
+            }
+        };
+        port.fill(frame).put_bytes(&[0]);
+        port.send_am(conn, frame, 0, Part::WHOLE, 1);
+    }
+}
+
+#[test]
+fn a_close_does_not_wait_for_a_peer_that_its_own_thread_serves() {
+    let file = fabric("rails = 1");
+    let (mut a, mut b) = (patient(&file, 0), patient(&file, 1));
+    let a_to_b = a.connect(&b.address()).unwrap();
+    while a.engine.info(a_to_b).unwrap().state != ConnState::Open {
+        assert_eq!(serve(&mut a) + serve(&mut b), 0);
+    }
+    send_some(&mut a, a_to_b, 3);
+    a.close();
+    drop(a);
+    let mut arrived = 0;
+    while arrived < 3 {
+        arrived += serve(&mut b);
+    }
+    b.close();
+}
+
+#[test]
+fn a_close_waits_for_a_peer_that_another_thread_serves() {
+    const COUNT: usize = 16;
+    let file = Arc::new(fabric("rails = 1\nloss = 0.3"));
+    let (mut a, of_b) = (patient(&file, 0), Arc::clone(&file));
+    let (tell, told) = std::sync::mpsc::channel();
+    let peer = std::thread::spawn(move || {
+        let mut b = patient(&of_b, 1);
+        tell.send(b.address()).unwrap();
+        let mut arrived = 0;
+        while arrived < COUNT {
+            arrived += serve(&mut b);
+        }
+        b.close();
+    });
+    let a_to_b = a.connect(&told.recv().unwrap()).unwrap();
+    send_some(&mut a, a_to_b, COUNT);
+    while a.engine.info(a_to_b).unwrap().state != ConnState::Open {
+        serve(&mut a);
+    }
+    a.close();
+    peer.join().unwrap();
 }
 
 /// Messages of many lengths arrive once, in order, with the same bytes.
