@@ -73,6 +73,13 @@ for page in usb4ctl usb4ctl-doctor osu-bench; do
 done
 bash -n /usr/share/bash-completion/completions/usb4ctl
 
+say "the cables without MPI, and their frames"
+as_user env UCX_USB4_LINKS=sim:ideal usb4ctl bench --seconds 0.1 --report /tmp/report.md
+grep -q '"figures"' /tmp/report.md || fail "the report holds no figures"
+as_user env UCX_USB4_TRACE=/tmp/job UCX_USB4_LINKS=sim:ideal usb4ctl run -- mpirun --oversubscribe -n 2 osu-bench latency -m 8:8 -i 10
+as_user sh -c 'usb4ctl trace /tmp/job.*.pcap' | grep -q 'Am FIRST|LAST' || fail "no frames were recorded"
+[ -s /usr/share/ucx-usb4/usb4.lua ] || fail "the dissector is missing"
+
 say "purge"
 dpkg --purge $(for deb in "$@"; do dpkg-deb --field "$deb" Package; done)
 snapshot >/run/after

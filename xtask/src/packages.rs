@@ -45,6 +45,7 @@ pub(crate) const BUILD: &[Package] = &[
 /// What the tests need beside that.
 pub(crate) const TEST: &[Package] = &[
     Package { name: "mpich", why: "the second MPI of the tests", probe: Probe::Program(&["mpirun.mpich"]) },
+    Package { name: "tshark", why: "reads recorded frames with the dissector", probe: Probe::Program(&["tshark"]) },
     Package { name: "libmpich-dev", why: "its mpicc", probe: Probe::Program(&["mpicc.mpich"]) },
 ];
 

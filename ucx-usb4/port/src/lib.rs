@@ -13,6 +13,9 @@ mod receive;
 mod residents;
 mod rma;
 mod send;
+pub mod trace;
+
+use std::path::PathBuf;
 
 use usb4_engine::{Config, ConnId, ConnectError, Engine, Failure, OpFailure, Peer, Rails, Stats};
 use usb4_link::kernel::ReceiveMode;
@@ -56,6 +59,8 @@ pub struct Options {
     pub window: u16,
     /// When patience ends.
     pub timeouts: usb4_engine::Timeouts,
+    /// Where frames are recorded: the beginning of the file's name (see [`trace`]); `None`: nowhere.
+    pub trace: Option<PathBuf>,
 }
 
 impl Options {
@@ -72,6 +77,7 @@ impl Options {
             receive: ReceiveMode::default(),
             window: 256,
             timeouts: usb4_engine::Timeouts::default(),
+            trace: None,
         }
     }
 }
@@ -153,6 +159,7 @@ pub struct Port {
     publish_at_ns: u64,
     /// Slots that may be shown now.
     published: usize,
+    recorder: Option<Box<trace::Recorder>>,
 }
 
 /// Secret and new for every port: whoever knew it could forge the port's frames.
@@ -216,6 +223,8 @@ impl Port {
         let now_ns = channel.now_ns();
         let resident = Resident::new(channel.incarnation());
         let delayed = channel.rails().iter().any(|rail| rail.is_timed);
+        let recorder = options.trace.as_deref().map(|prefix| trace::Recorder::open(prefix, channel.address(), now_ns));
+        let recorder = recorder.transpose()?.map(Box::new);
         Ok(Self {
             channel,
             engine: Engine::new(config),
@@ -232,6 +241,7 @@ impl Port {
             resident,
             publish_at_ns: now_ns,
             published: 0,
+            recorder,
         })
     }
 

@@ -21,6 +21,9 @@ impl Port {
     fn publish(&mut self) {
         self.publish_at_ns = self.now_ns + INTERVAL_NS;
         self.resident.note_thread();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
+        }
         let infos: Vec<ConnInfo> = self.engine.connections().filter_map(|conn| self.engine.info(conn)).collect();
         let board = self.channel.board();
         for slot in 0..self.published {

@@ -53,6 +53,9 @@ impl Port {
             let reaped = self.channel.reap(self.now_ns)?;
             self.active = true;
             let frame = reaped.frame;
+            if self.recorder.is_some() {
+                self.record_received(&reaped);
+            }
             let header = match Header::parse(&reaped.header) {
                 // What the header claims must lie within what has really come.
                 Ok(header) if header.form.payload_len() <= frame.payload_len() => header,

@@ -137,6 +137,7 @@ impl Port {
             }
         };
         match submitted {
+            Ok(()) if self.recorder.is_some() => self.record_sent(transmit),
             Ok(()) => {}
             Err(SubmitError::PeerGone) => self.engine.handle_peer_gone(self.now_ns, dst),
             // It goes out again later; a rail that is down comes as an event, too.

@@ -31,6 +31,7 @@ pub(crate) struct Config {
     replug_timeout: Seconds,
     keepalive: Seconds,
     stats: Text,
+    trace: Text,
 }
 
 /// The memory domain's names, defaults and help.
@@ -99,6 +100,13 @@ pub(crate) const FIELDS: &[Field] = &[
         c"",
         c"File to which each interface appends its counters when it is closed, one line of JSON each."
     ),
+    field!(
+        Config,
+        trace,
+        c"TRACE",
+        c"",
+        c"Records the header of each frame, sent or received, into a file of each interface whose name begins so:\n.PID-CHANNEL.pcap is added. usb4ctl trace and Wireshark read it. Up to 256 MiB each."
+    ),
 ];
 
 /// The settings in this crate's terms.
@@ -156,6 +164,7 @@ impl Config {
                 keepalive_ns: Some(nanoseconds(self.keepalive)).filter(|&ns| ns > 0),
                 ..Timeouts::default()
             },
+            trace: Some(text(&self.trace, "TRACE")?).filter(|prefix| !prefix.is_empty()).map(Into::into),
         };
         Ok(Settings { port, seg_size, stats: (!stats.is_empty()).then(|| stats.into()) })
     }

@@ -80,6 +80,18 @@ pub(crate) enum Command {
     /// The exit code is 2 if the other side is lost or was never there, 130 after Ctrl-C, with what was measured until then.
     Bench(BenchArgs),
 
+    /// Show frames that a job has recorded
+    ///
+    /// UCX_USB4_TRACE=/tmp/job makes each process of a job record what it sends and receives, into files of its own
+    /// (/tmp/job.PID-CHANNEL.pcap): each frame's header and the first 64 bytes of its payload. This prints them, one line for
+    /// each frame; several files are put in the order of time.
+    ///
+    /// Wireshark and tshark read the files, too, with the dissector that comes with ucx-usb4:
+    /// tshark -X lua_script:/usr/share/ucx-usb4/usb4.lua -r FILE
+    ///
+    /// The files hold the secrets that keep other processes out of the connections; share them only after the job has ended.
+    Trace(TraceArgs),
+
     /// Manage simulated cables
     #[command(subcommand)]
     Sim(SimCommand),
@@ -196,6 +208,26 @@ pub(crate) struct BenchArgs {
     /// Print the bare address, and end when standard input does
     #[arg(long, hide = true, requires = "listen")]
     pub(crate) attached: bool,
+}
+
+/// Options of `usb4ctl trace`.
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// What UCX_USB4_TRACE made
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Print what is added to the files, too, until Ctrl-C
+    #[arg(long, conflicts_with = "pcap")]
+    pub(crate) follow: bool,
+
+    /// Print one JSON object for each frame
+    #[arg(long, conflicts_with = "pcap")]
+    pub(crate) json: bool,
+
+    /// Write all files into one capture, in the order of time, and print nothing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
 }
 
 /// The commands under `usb4ctl sim`.

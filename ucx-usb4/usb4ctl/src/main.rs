@@ -16,6 +16,7 @@ mod run;
 mod sim;
 mod status;
 mod table;
+mod trace;
 mod view;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(arguments) => run_doctor(&find_install(cli), arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Trace(arguments) => trace::run(arguments),
         Command::Sim(command) => sim::run(command),
         Command::Completions { shell } => generate::completions(*shell).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Man { folder } => generate::man_pages(folder).map(|()| ExitCode::SUCCESS),

@@ -84,6 +84,8 @@ pub(crate) fn make(shell: &Shell, stage: &Stage, layout: &Layout) -> Result<Path
     let files = workspace::root().join("packaging/files");
     let module = shell.read_file(files.join("modulefile"))?.replace("@USB4CTL@", layout.usb4ctl);
     tree.text(layout.modulefiles, "ucx-usb4", module)?;
+    let dissector = shell.read_file(workspace::root().join("packaging/wireshark/usb4.lua"))?;
+    tree.text(&format!("{}/ucx-usb4", layout.share), "usb4.lua", dissector)?;
     if layout.has_etc {
         tree.text("etc/profile.d", "ucx-usb4.sh", shell.read_file(files.join("profile.sh"))?)?;
         tree.text("etc/default", "ucx-usb4", shell.read_file(files.join("default"))?)?;
