@@ -297,13 +297,14 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     pub fn poll_timeout(&mut self) -> Option<u64> {
         self.settle();
         let deadlines = &mut self.shared.deadlines;
-        for slot in 0..deadlines.len() {
-            if deadlines.bound_ns(slot) != NEVER {
-                let exact_ns = self.slots[slot].conn.as_ref().map_or(NEVER, |conn| conn.timers.earliest_ns());
-                deadlines.correct(slot, exact_ns);
+        // The first bound may be too early; when it is exact, no other deadline is earlier.
+        while let Some(slot) = deadlines.first_due(0, deadlines.next_ns()) {
+            let exact_ns = self.slots[slot].conn.as_ref().map_or(NEVER, |conn| conn.timers.earliest_ns());
+            if exact_ns == deadlines.next_ns() {
+                break;
             }
+            deadlines.correct(slot, exact_ns);
         }
-        deadlines.settle();
         let next_ns = deadlines.next_ns().min(self.close_deadline_ns);
         (next_ns != NEVER).then_some(next_ns)
     }
@@ -317,17 +318,15 @@ impl<T: Copy, R: Copy> Engine<T, R> {
                 slot.conn.iter_mut().for_each(|conn| conn.finish(&mut self.shared));
             }
         }
-        for slot in 0..self.shared.deadlines.len() {
-            if self.shared.deadlines.bound_ns(slot) > now_ns {
-                continue;
-            }
+        let mut from = 0;
+        while let Some(slot) = self.shared.deadlines.first_due(from, now_ns) {
+            from = slot + 1;
             let earliest_ns = self.slots[slot].conn.as_mut().map_or(NEVER, |conn| {
                 conn.handle_timers(&mut self.shared, now_ns);
                 conn.timers.earliest_ns()
             });
             self.shared.deadlines.correct(slot, earliest_ns);
         }
-        self.shared.deadlines.settle();
         self.bury();
     }
 
@@ -406,10 +405,11 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     /// The driver is about to sleep: acknowledgements that wait for company go out with the next [`Engine::poll_transmit`], so that no
     /// timer must wake it for them.
     pub fn acknowledge_all(&mut self) {
-        for slot in 0..self.shared.deadlines.len() {
-            if self.shared.deadlines.bound_ns(slot) != NEVER
-                && let Some(conn) = self.slots[slot].conn.as_mut()
-            {
+        let mut from = 0;
+        // Who owes an acknowledgement has a timer for it.
+        while let Some(slot) = self.shared.deadlines.first_due(from, NEVER - 1) {
+            from = slot + 1;
+            if let Some(conn) = self.slots[slot].conn.as_mut() {
                 conn.acknowledge_now(&mut self.shared);
             }
         }
@@ -610,11 +610,11 @@ impl<T: Copy, R: Copy> Engine<T, R> {
 
     /// A connection that new endpoints to `peer` join from now on.
     pub(crate) fn create(&mut self, now_ns: u64, peer: Peer) -> Result<ConnId, ConnectError> {
-        let limit = self.shared.config.connections_max;
-        let no_room = ConnectError::NoRoom { limit };
+        let Config { connections_max, rx_pool_frames, window_min, .. } = self.shared.config;
+        let no_room = ConnectError::NoRoom { limit: connections_max.min(rx_pool_frames / u32::from(window_min)) };
         let slot = match self.free.pop_front() {
             Some(slot) => slot,
-            None if self.slots.len() < limit as usize => {
+            None if self.slots.len() < connections_max as usize => {
                 self.slots.push(Slot { generation: 0, conn: None });
                 self.shared.deadlines.grow();
                 self.slots.len() as u16 - 1

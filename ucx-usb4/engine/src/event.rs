@@ -104,10 +104,11 @@ pub enum Refused {
 /// Why a connection cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// All slots are in use.
-    #[error("{limit} connections are open, which is the limit; close some or raise it")]
+    /// All slots are in use, or the channel's receive frames are all reserved for other connections.
+    #[error("the limit of {limit} connections is reached; close some, or give the channel more receive frames")]
     NoRoom {
-        /// The limit.
+        /// How many there can be: [`Config::connections_max`](crate::Config::connections_max), or as many as
+        /// [`Config::rx_pool_frames`](crate::Config::rx_pool_frames) suffice for.
         limit: u32,
     },
     /// The engine is being closed.

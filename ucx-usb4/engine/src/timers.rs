@@ -84,60 +84,101 @@ impl Timers {
 
 /// For each connection a time that is never later than its first deadline.
 ///
-/// Timers are pushed back with every acknowledgement. So that this costs one store, the bounds here are not raised at once: a bound that
-/// turns out too early is corrected when it is reached. They lie side by side, so looking at a thousand of them is a few cache lines.
+/// Timers are pushed back with every acknowledgement. So that this costs one comparison, the bounds here are not raised at once: a bound
+/// that turns out too early is corrected when it is reached. They are the leaves of a tree in which every node has the lesser of its two
+/// children, so what is due is found, and a bound corrected, in as many steps as the number of connections has bits.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
-    bound_ns: Vec<u64>,
-    next_ns: u64,
+    /// Node `i` has the children `2 i` and `2 i + 1`; the root is 1, and the second half are the leaves, one for each slot.
+    tree_ns: Vec<u64>,
+    slots: usize,
 }
 
 impl Deadlines {
-    pub(crate) const fn new() -> Self {
-        Self { bound_ns: Vec::new(), next_ns: NEVER }
+    pub(crate) fn new() -> Self {
+        Self { tree_ns: vec![NEVER; 2], slots: 0 }
+    }
+
+    #[inline]
+    fn leaf(&self, slot: usize) -> usize {
+        self.tree_ns.len() / 2 + slot
     }
 
     /// Makes room for one more connection.
     pub(crate) fn grow(&mut self) {
-        self.bound_ns.push(NEVER);
+        let leaves = self.tree_ns.len() / 2;
+        if self.slots == leaves {
+            let bounds_ns = self.tree_ns.split_off(leaves);
+            self.tree_ns = vec![NEVER; 4 * leaves];
+            self.tree_ns[2 * leaves..3 * leaves].copy_from_slice(&bounds_ns);
+            for node in (1..2 * leaves).rev() {
+                self.tree_ns[node] = self.lesser_child_ns(node);
+            }
+        }
+        self.slots += 1;
+    }
+
+    fn lesser_child_ns(&self, node: usize) -> u64 {
+        self.tree_ns[2 * node].min(self.tree_ns[2 * node + 1])
     }
 
     /// The connection in `slot` has a deadline at `at_ns`.
     #[inline]
     pub(crate) fn note(&mut self, slot: u16, at_ns: u64) {
-        if let Some(bound) = self.bound_ns.get_mut(usize::from(slot)) {
-            *bound = at_ns.min(*bound);
+        let mut node = self.leaf(usize::from(slot));
+        while node > 0 && self.tree_ns[node] > at_ns {
+            self.tree_ns[node] = at_ns;
+            node /= 2;
         }
-        self.next_ns = at_ns.min(self.next_ns);
     }
 
     /// Sets the exact first deadline of the connection in `slot`.
     pub(crate) fn correct(&mut self, slot: usize, at_ns: u64) {
-        self.bound_ns[slot] = at_ns;
+        let mut node = self.leaf(slot);
+        self.tree_ns[node] = at_ns;
+        while node > 1 {
+            node /= 2;
+            let lesser_ns = self.lesser_child_ns(node);
+            if self.tree_ns[node] == lesser_ns {
+                return;
+            }
+            self.tree_ns[node] = lesser_ns;
+        }
     }
 
-    pub(crate) fn bound_ns(&self, slot: usize) -> u64 {
-        self.bound_ns[slot]
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.bound_ns.len()
+    /// The first slot from `slot` on whose bound is at `until_ns` or earlier.
+    pub(crate) fn first_due(&self, slot: usize, until_ns: u64) -> Option<usize> {
+        if slot >= self.slots {
+            return None;
+        }
+        let mut node = self.leaf(slot);
+        // To the right, and up wherever that is possible, until a subtree has something; then down to its first.
+        while self.tree_ns[node] > until_ns {
+            while node % 2 == 1 {
+                node /= 2;
+            }
+            if node == 0 {
+                return None;
+            }
+            node += 1;
+        }
+        while node < self.tree_ns.len() / 2 {
+            node = if self.tree_ns[2 * node] <= until_ns { 2 * node } else { 2 * node + 1 };
+        }
+        Some(node - self.tree_ns.len() / 2)
     }
 
     /// No deadline is earlier than this.
     #[inline]
     pub(crate) fn next_ns(&self) -> u64 {
-        self.next_ns
-    }
-
-    /// Recomputes the overall bound after corrections.
-    pub(crate) fn settle(&mut self) {
-        self.next_ns = self.bound_ns.iter().copied().min().unwrap_or(NEVER);
+        self.tree_ns[1]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -161,9 +202,58 @@ mod tests {
         deadlines.note(1, 50);
         deadlines.note(0, 70);
         deadlines.note(1, 90);
-        assert_eq!((deadlines.next_ns(), deadlines.bound_ns(1)), (50, 50));
+        assert_eq!((deadlines.next_ns(), deadlines.first_due(0, 50)), (50, Some(1)));
         deadlines.correct(1, 90);
-        deadlines.settle();
         assert_eq!(deadlines.next_ns(), 70);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Grow,
+        Note(u16, u64),
+        Correct(u16, u64),
+        Due(u16, u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            Just(Step::Grow),
+            (any::<u16>(), 0..100u64).prop_map(|(slot, at_ns)| Step::Note(slot, at_ns)),
+            (any::<u16>(), prop_oneof![0..100u64, Just(NEVER)]).prop_map(|(slot, at_ns)| Step::Correct(slot, at_ns)),
+            (any::<u16>(), 0..100u64).prop_map(|(slot, until_ns)| Step::Due(slot, until_ns)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_tree_is_a_list_with_a_quick_search(steps in proptest::collection::vec(step(), 1..200)) {
+            let (mut tree, mut list) = (Deadlines::new(), Vec::new());
+            for step in steps {
+                let slots = list.len().max(1);
+                match step {
+                    Step::Grow => {
+                        tree.grow();
+                        list.push(NEVER);
+                    }
+                    Step::Note(slot, at_ns) if !list.is_empty() => {
+                        let slot = usize::from(slot) % slots;
+                        tree.note(slot as u16, at_ns);
+                        list[slot] = at_ns.min(list[slot]);
+                    }
+                    Step::Correct(slot, at_ns) if !list.is_empty() => {
+                        let slot = usize::from(slot) % slots;
+                        tree.correct(slot, at_ns);
+                        list[slot] = at_ns;
+                    }
+                    Step::Note(..) | Step::Correct(..) => {}
+                    Step::Due(slot, until_ns) => {
+                        let slot = usize::from(slot) % (slots + 1);
+                        let due = (slot..list.len()).find(|&slot| list[slot] <= until_ns);
+                        prop_assert_eq!(tree.first_due(slot, until_ns), due);
+                    }
+                }
+                prop_assert_eq!(tree.next_ns(), list.iter().copied().min().unwrap_or(NEVER));
+            }
+        }
     }
 }

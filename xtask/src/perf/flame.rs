@@ -21,7 +21,7 @@ const GRAPHS: [(&str, &str, u64, u64); 2] = [
 /// Draws them.
 pub(super) fn run(shell: &Shell) -> anyhow::Result<()> {
     packages::install(shell, &[packages::BUILD, packages::PERF])?;
-    let program = super::example(shell, "short_path")?;
+    let program = super::example(shell, "usb4-port", "short_path")?;
     for (name, title, messages, bytes) in GRAPHS {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("perf.data");

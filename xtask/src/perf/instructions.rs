@@ -1,4 +1,4 @@
-//! Instruction counts: callgrind's repeat exactly, whatever else the machine does, so a file of them guards the short path.
+//! Instructions of a message: they repeat exactly, so a file of them guards the short path.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{packages, workspace};
+use super::counted::Counted;
+use crate::workspace;
 
 /// Messages that are counted.
 const MESSAGES: u64 = 10_000;
@@ -96,25 +97,13 @@ fn read(path: &Path) -> anyhow::Result<(String, Counts)> {
 }
 
 fn count(shell: &Shell) -> anyhow::Result<Counts> {
-    packages::install(shell, &[packages::BUILD, packages::VALGRIND])?;
-    let program = super::example(shell, "short_path")?;
-    let folder = tempfile::tempdir()?;
+    let program = super::example(shell, "usb4-port", "short_path")?;
     let mut counts = Counts::new();
     for bytes in LENGTHS {
-        let out = folder.path().join(bytes.to_string());
-        let (messages, length) = (MESSAGES.to_string(), bytes.to_string());
         // Only what `exchange` does counts, not the start and the warm-up.
-        cmd!(
-            shell,
-            "valgrind --quiet --tool=callgrind --callgrind-out-file={out} --toggle-collect=*exchange* {program} {messages} {length}"
-        )
-        .quiet()
-        .ignore_stdout()
-        .run()?;
-        let table = cmd!(shell, "callgrind_annotate --auto=no --inclusive=yes --threshold=100 {out}").quiet().read()?;
+        let counted = Counted::run(shell, "*exchange*", &program, &[MESSAGES.to_string(), bytes.to_string()])?;
         for (phase, _) in PHASES {
-            let total = inclusive(&table, &format!("short_path::{phase}"))
-                .with_context(|| format!("callgrind did not see short_path::{phase}"))?;
+            let total = counted.inclusive(&format!("short_path::{phase}"))?;
             counts.insert((bytes, phase.to_owned()), total / MESSAGES);
         }
     }
@@ -122,33 +111,9 @@ fn count(shell: &Shell) -> anyhow::Result<Counts> {
     Ok(counts)
 }
 
-/// The inclusive count of a function in callgrind_annotate's table: `1,234 (5.6%)  file:function [object]`.
-fn inclusive(table: &str, function: &str) -> Option<u64> {
-    let counts = table.lines().filter_map(|line| {
-        let (count, rest) = line.trim_start().split_once(' ')?;
-        let name = rest.split(" [").next()?.trim_end();
-        let count: u64 = count.replace(',', "").parse().ok()?;
-        name.ends_with(&format!(":{function}")).then_some(count)
-    });
-    // What the compiler inlined from other files stands on lines of its own, each less than the whole.
-    counts.max()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_whole_function_counts() {
-        let table = "\
-20,918,534 (100.0%)  src/short_path.rs:short_path::main [/x]
- 7,248,989 (34.65%)  src/short_path.rs:short_path::send [/x]
-   876,000 ( 4.19%)  core/src/iter.rs:short_path::send [/x]
- 6,973,940 (36.10%)  src/short_path.rs:short_path::settle [/x]
-";
-        assert_eq!(inclusive(table, "short_path::send"), Some(7_248_989));
-        assert_eq!(inclusive(table, "short_path::receive"), None);
-    }
 
     #[test]
     fn the_kept_file_can_be_read() {

@@ -49,7 +49,7 @@ const LAYERS: [(Layer, &str); 5] = [
 pub(super) fn run(shell: &Shell, options: &Options) -> anyhow::Result<()> {
     packages::install(shell, &[packages::BUILD])?;
     let stage = stage::build(shell)?;
-    let bench = Bench { options, prefix: stage.prefix(), ping_pong: super::example(shell, "ping_pong")? };
+    let bench = Bench { options, prefix: stage.prefix(), ping_pong: super::example(shell, "usb4-port", "ping_pong")? };
     let mut samples: BTreeMap<(usize, bool), Vec<f64>> = BTreeMap::new();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);

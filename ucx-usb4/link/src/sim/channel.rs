@@ -178,8 +178,8 @@ impl Carrier for SimChannel {
         Limits {
             transmit_frames: self.pool.count(),
             receive_frames,
-            // Every ring has its own cells, so what all peers send together has no further bound here.
-            receive_pool_frames: 4096,
+            // Every ring has its own cells, so this bounds nothing but a fair share for as many peers as there are rings.
+            receive_pool_frames: at::RINGS_MAX * 16,
             transmit_rings: at::RINGS_MAX,
         }
     }
