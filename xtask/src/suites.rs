@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use xshell::Shell;
 
 use crate::counts::{self, Counts};
-use crate::{book, kernel, lint, mpi4py, packages, perf, releases, stage, vm, workspace};
+use crate::{book, deny, kernel, lint, mpi4py, packages, perf, releases, stage, vm, workspace};
 
 /// The crate whose tests start mpirun; it needs what `cargo xtask build` stages.
 const MPI_TESTS: &str = "mpi-tests";
@@ -36,6 +36,8 @@ enum Part {
     Fmt,
     /// Clippy and the repository's own rules
     Lint,
+    /// Licences and sources of the dependencies, as deny.toml allows them
+    Deny,
     /// Unit, property and simulator tests
     Unit,
     /// Jobs over the simulated cable, under Open MPI and MPICH
@@ -62,6 +64,7 @@ impl Part {
         match self {
             Part::Fmt => "format",
             Part::Lint => "lints",
+            Part::Deny => "supply chain",
             Part::Unit => "unit, property and simulator tests",
             Part::Mpi => "MPI tests",
             Part::Releases => "MPI tests under other releases of UCX",
@@ -108,6 +111,11 @@ fn run_part(shell: &Shell, part: Part, options: &Options, total: &mut Counts) ->
     match part {
         Part::Fmt => lint::format(shell, true),
         Part::Lint => lint::lint(shell),
+        Part::Deny => {
+            deny::check(shell)?;
+            total.passed += 1;
+            Ok(())
+        }
         Part::Unit => {
             // The user's own trees come first.
             let given = std::env::var_os("UCX_SOURCE_TREES").is_some();

