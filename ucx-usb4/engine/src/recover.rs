@@ -11,7 +11,11 @@ use crate::{Event, Failure};
 impl<T: Copy, R: Copy> Connection<T, R> {
     /// Deals with every timer that is due.
     pub(crate) fn handle_timers(&mut self, cx: &mut Shared<T, R>, now_ns: u64) {
-        while let Some(timer) = self.timers.take_due(now_ns) {
+        while let Some((timer, late_ns)) = self.timers.take_due(now_ns) {
+            if matches!(timer, Timer::Handshake | Timer::Loss) {
+                // Who was not called, being stopped or busy, could not hear an answer either: that time is not the peer's silence.
+                self.progress_ns += late_ns;
+            }
             match timer {
                 Timer::Handshake => self.handshake_timeout(cx, now_ns),
                 Timer::Loss => self.loss_timeout(cx, now_ns),

@@ -74,11 +74,12 @@ impl Timers {
         self.at_ns.into_iter().min().unwrap_or(NEVER)
     }
 
-    /// Takes one timer that is due.
-    pub(crate) fn take_due(&mut self, now_ns: u64) -> Option<Timer> {
+    /// Takes one timer that is due, and by how much it is late.
+    pub(crate) fn take_due(&mut self, now_ns: u64) -> Option<(Timer, u64)> {
         let timer = TIMERS.into_iter().find(|&timer| self.at_ns(timer) <= now_ns)?;
+        let late_ns = now_ns - self.at_ns(timer);
         self.clear(timer);
-        Some(timer)
+        Some((timer, late_ns))
     }
 }
 
@@ -188,8 +189,8 @@ mod tests {
         timers.set(Timer::Loss, 3);
         timers.set(Timer::Idle, 9);
         assert_eq!(timers.earliest_ns(), 3);
-        assert_eq!(timers.take_due(6), Some(Timer::Loss));
-        assert_eq!(timers.take_due(6), Some(Timer::Ack));
+        assert_eq!(timers.take_due(6), Some((Timer::Loss, 3)));
+        assert_eq!(timers.take_due(6), Some((Timer::Ack, 1)));
         assert_eq!(timers.take_due(6), None);
         assert!(timers.is_set(Timer::Idle));
     }

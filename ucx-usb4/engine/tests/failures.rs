@@ -39,6 +39,34 @@ fn a_peer_that_was_stopped_goes_on_where_it_was() {
 }
 
 #[test]
+fn the_own_absence_is_not_the_peers_silence() {
+    for connected in [true, false] {
+        let (mut duo, conn) = if connected {
+            let (duo, conns) = Duo::connected(|_| {});
+            (duo, conns[0])
+        } else {
+            let mut duo = Duo::new(|_| {});
+            let conn = duo.connect(0);
+            (duo, conn)
+        };
+        // Nothing gets through, and then nobody calls either engine for longer than a silent peer is waited for.
+        duo.carries = [false; 2];
+        duo.send(0, conn).expect("room");
+        duo.settle();
+        duo.now_ns += 100 * SECOND;
+        duo.settle();
+        duo.carries = [true; 2];
+        duo.pass(2 * SECOND);
+        assert_eq!(duo.released[0], [Released::Acked], "connected: {connected}");
+        // Silence while it is called still counts.
+        duo.carries = [false; 2];
+        duo.send(0, conn).expect("room");
+        duo.pass(40 * SECOND);
+        assert_eq!(duo.events[0].last(), Some(&Event::Failed(conn, Failure::PeerTimeout)));
+    }
+}
+
+#[test]
 fn without_rails_a_connection_waits_for_the_replug_and_then_fails_once() {
     let (mut duo, conns) = Duo::connected(|_| {});
     duo.engines[0].handle_rail_down(0, RAIL);

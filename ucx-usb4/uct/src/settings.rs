@@ -78,7 +78,13 @@ pub(crate) const FIELDS: &[Field] = &[
         c"How a process that is awake learns of frames, on /dev/usb4dma:\n poll - it looks at the hardware's rings itself, a system call for each look: the lowest latency.\n ring - it looks at its own ring in memory, which the kernel fills after an interrupt: no system calls, but the\n        interrupt's delay and a context switch.\n auto - poll while frames come and go, ring after a silence."
     ),
     field!(Config, window, c"WINDOW", c"256", c"Most unacknowledged frames of one connection."),
-    field!(Config, peer_timeout, c"PEER_TIMEOUT", c"30s", c"How long a peer that does not answer is waited for."),
+    field!(
+        Config,
+        peer_timeout,
+        c"PEER_TIMEOUT",
+        c"30m",
+        c"How long a peer that does not answer is waited for. A peer answers when it calls UCX, so this must be longer than\nit computes between two calls. A process that has ended and a host that is gone are noticed at once."
+    ),
     field!(
         Config,
         replug_timeout,
