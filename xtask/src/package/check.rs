@@ -1,13 +1,12 @@
 //! The packages as a user meets them: lintian's opinion, and installation, use and removal in fresh systems.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
 use super::folder;
-use crate::folder::{DEBIAN12, DEBIAN13, Folder};
+use crate::folder::{DEBIAN12, DEBIAN13, Folder, Spec};
 use crate::{packages, workspace};
 
 /// Checks those that were made.
@@ -20,15 +19,13 @@ pub(crate) fn run(shell: &Shell, made: &[PathBuf]) -> Result<()> {
         packages::install(shell, &[packages::LINTIAN])?;
         cmd!(shell, "lintian --fail-on error,warning {debs...}").run().context("lintian has something to say")?;
         for spec in [&DEBIAN12, &DEBIAN13] {
-            eprintln!("\n== installation, use and removal: {}\n", spec.name);
-            let script = workspace::root().join("packaging/check.sh");
-            let mut command = Folder::open(shell, spec, false)?.disposable("sh", &[workspace::root(), &folder()])?;
-            run_in(command.arg(script).args(debs), spec.name)?;
+            run_in(shell, spec, "packaging/check.sh", debs)?;
         }
     }
     for rpm in with("rpm") {
         packages::install(shell, &[packages::RPM])?;
         cmd!(shell, "rpm --query --package --list --info {rpm}").run()?;
+        run_in(shell, &DEBIAN13, "packaging/check-rpm.sh", &[rpm])?;
     }
     for archive in with("gz") {
         unpack_install_remove(shell, archive)?;
@@ -36,9 +33,13 @@ pub(crate) fn run(shell: &Shell, made: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-fn run_in(command: &mut Command, name: &str) -> Result<()> {
-    let status = command.status().context("unshare did not start")?;
-    ensure!(status.success(), "the packages do not pass in {name}; see above");
+/// Runs a script of the project in a fresh system, which is thrown away after it.
+fn run_in(shell: &Shell, spec: &'static Spec, script: &str, packages: &[&PathBuf]) -> Result<()> {
+    eprintln!("\n== installation, use and removal: {}, {script}\n", spec.name);
+    let mut command = Folder::open(shell, spec, false)?.disposable("sh", &[workspace::root(), &folder()])?;
+    let status =
+        command.arg(workspace::root().join(script)).args(packages).status().context("unshare did not start")?;
+    ensure!(status.success(), "the packages do not pass {script} in {}; see above", spec.name);
     Ok(())
 }
 
