@@ -22,7 +22,10 @@
 
 /*
  * Sleeping. A channel is woken only if it is armed, so frames that arrive while
- * its process is awake cost no wake-up.
+ * its process is awake cost no wake-up. Each cause is armed for itself, and
+ * nothing but its wake-up disarms it: several threads may sleep on a handle,
+ * for different causes, and a wake-up for one reaches nobody who waits for the
+ * other.
  *
  * (I) who arms stores what it waits for, then looks at the rings;
  * (J) who delivers stores the entry, then looks who is armed.
@@ -33,22 +36,19 @@
 /**
  * u4dma_chan_wake() - Wake a channel's process if it waits for it
  * @chan: the channel; there is something for it in a ring
- * @why: U4DMA_ARMED_*
+ * @why: U4DMA_ARMED_RX or U4DMA_ARMED_TX
  */
-void u4dma_chan_wake(struct u4dma_chan *chan, unsigned long why)
+void u4dma_chan_wake(struct u4dma_chan *chan, int why)
 {
-	unsigned long armed;
-
 	/* (J) pairs with (I). */
 	smp_mb();
-	armed = READ_ONCE(chan->armed);
-	if (likely(!(armed & why)))
+	if (likely(!(atomic_read(&chan->armed) & why)))
 		return;
 	/* Who is armed anew meanwhile looks at the rings after that. */
-	if (cmpxchg(&chan->armed, armed, 0) != armed)
+	if (!(atomic_fetch_andnot(why, &chan->armed) & why))
 		return;
 	WRITE_ONCE(chan->counters->wakeups, chan->counters->wakeups + 1);
-	wake_up_poll(&chan->wait, why & U4DMA_ARMED_RX ? EPOLLIN | EPOLLRDNORM :
+	wake_up_poll(&chan->wait, why == U4DMA_ARMED_RX ? EPOLLIN | EPOLLRDNORM :
 							  EPOLLOUT | EPOLLWRNORM);
 }
 
@@ -64,15 +64,13 @@ static __poll_t readiness(struct u4dma_chan *chan)
 	return mask;
 }
 
-/* Arms a channel; returns what it need not wait for. */
-static __poll_t arm(struct u4dma_chan *chan, unsigned long why)
+/* Arms a channel; returns what is there already. */
+static __poll_t arm(struct u4dma_chan *chan, int why)
 {
-	__poll_t wanted = EPOLLIN | (why & U4DMA_ARMED_TX ? EPOLLOUT : 0);
 	struct u4dma_rail *rail;
-	__poll_t mask;
 	int i;
 
-	WRITE_ONCE(chan->armed, why);
+	atomic_or(why, &chan->armed);
 	/* (I) pairs with (J). */
 	smp_mb();
 	rcu_read_lock();
@@ -84,10 +82,7 @@ static __poll_t arm(struct u4dma_chan *chan, unsigned long why)
 	rcu_read_unlock();
 
 	WRITE_ONCE(chan->counters->arms, chan->counters->arms + 1);
-	mask = readiness(chan);
-	if (mask & wanted)
-		WRITE_ONCE(chan->armed, 0);
-	return mask;
+	return readiness(chan);
 }
 
 static int ioctl_query(struct u4dma_chan *chan, void *arg)
@@ -176,7 +171,7 @@ static u32 kick_rails(u32 budget)
 static int ioctl_kick(struct u4dma_chan *chan, void *arg)
 {
 	struct usb4_dma_kick *cmd = arg;
-	unsigned long why = U4DMA_ARMED_RX;
+	int why = U4DMA_ARMED_RX;
 	__poll_t wanted = EPOLLIN;
 	bool left = false;
 
@@ -192,8 +187,6 @@ static int ioctl_kick(struct u4dma_chan *chan, void *arg)
 		return -EBADFD;
 	}
 
-	if (READ_ONCE(chan->armed))
-		WRITE_ONCE(chan->armed, 0);
 	cmd->tx_taken = 0;
 	cmd->rx_frames = 0;
 	cmd->result = 0;
@@ -309,8 +302,8 @@ static __poll_t u4dma_poll(struct file *file, poll_table *wait)
 {
 	struct u4dma_chan *chan = file->private_data;
 	__poll_t events = poll_requested_events(wait);
-	unsigned long why = U4DMA_ARMED_RX;
 	__poll_t mask;
+	int why = 0;
 
 	/* (smp_store_release() in u4dma_chan_setup()) */
 	if (!smp_load_acquire(&chan->is_set_up))
@@ -319,9 +312,11 @@ static __poll_t u4dma_poll(struct file *file, poll_table *wait)
 	mask = readiness(chan);
 	if (mask & events)
 		return mask;
-	if (events & EPOLLOUT)
+	if (events & (EPOLLIN | EPOLLRDNORM))
+		why |= U4DMA_ARMED_RX;
+	if (events & (EPOLLOUT | EPOLLWRNORM))
 		why |= U4DMA_ARMED_TX;
-	return arm(chan, why);
+	return why ? arm(chan, why) : mask;
 }
 
 static int u4dma_mmap(struct file *file, struct vm_area_struct *vma)

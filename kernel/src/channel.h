@@ -5,6 +5,7 @@
 #ifndef U4DMA_CHANNEL_H
 #define U4DMA_CHANNEL_H
 
+#include <linux/atomic.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -50,7 +51,7 @@
  * @fill: ring; guarded by @rx_lock
  * @ready: ring; guarded by @rx_lock
  * @in_flight: frames on each rail; each guarded by its rail's tx_lock
- * @armed: what to wake it for, U4DMA_ARMED_*; see u4dma_chan_arm()
+ * @armed: what to wake it for, U4DMA_ARMED_*; see u4dma_chan_wake()
  * @wait: who sleeps in poll
  */
 struct u4dma_chan {
@@ -80,7 +81,7 @@ struct u4dma_chan {
 	struct u4dma_ring fill;
 	struct u4dma_ring ready;
 	u16 in_flight[USB4_DMA_RAILS_MAX];
-	unsigned long armed;
+	atomic_t armed;
 	wait_queue_head_t wait;
 };
 
@@ -90,7 +91,7 @@ extern struct list_head u4dma_chans;
 int u4dma_chan_init(void);
 void u4dma_chan_exit(void);
 struct device *u4dma_chan_device(void);
-void u4dma_chan_wake(struct u4dma_chan *chan, unsigned long why);
+void u4dma_chan_wake(struct u4dma_chan *chan, int why);
 
 /* setup.c */
 unsigned int u4dma_chan_count(void);

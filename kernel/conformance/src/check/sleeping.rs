@@ -18,6 +18,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "sleeping.woken", run: woken },
     Check { name: "sleeping.woken_in_epoll", run: woken_in_epoll },
     Check { name: "sleeping.woken_by_completion", run: woken_by_completion },
+    Check { name: "sleeping.causes_apart", run: causes_apart },
     Check { name: "sleeping.no_lost_wakeup", run: no_lost_wakeup },
 ];
 
@@ -152,9 +153,8 @@ fn woken_by_completion(environment: &Environment) -> Result<Outcome> {
     let (rails, _) = channel.handle.rails()?;
     let rail = rails.iter().find(|rail| u32::from(rail.state) == uapi::USB4_DMA_RAIL_UP).context("no rail is up")?;
     let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    // Both, since an entry in the ready ring disarms as well.
-    let interest = epoll::EventFlags::IN | epoll::EventFlags::OUT;
-    epoll::add(&set, &channel.handle, epoll::EventData::new_u64(1), interest)?;
+    // The peer's answer, that there is no such channel, must not take the completion's wake-up away.
+    epoll::add(&set, &channel.handle, epoll::EventData::new_u64(1), epoll::EventFlags::OUT)?;
     for round in 0..50 {
         channel.submit(0, rail.rail, rail.peer_node, 0xfffe, &[0; 4000], round);
         let done = loop {
@@ -171,6 +171,34 @@ fn woken_by_completion(environment: &Environment) -> Result<Outcome> {
             }
         };
         ensure!(done.cookie == round, "round {round}: {done:?}");
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Who sleeps for a completion sleeps on when a frame comes, or another thread kicks, and wakes for the completion.
+fn causes_apart(_: &Environment) -> Result<Outcome> {
+    let (channel, other) = (open()?, open()?);
+    for round in 0..50 {
+        let (arms, end) = (channel.counters().arms, std::time::Instant::now() + PATIENCE);
+        thread::scope(|scope| {
+            let asleep = scope.spawn(|| channel.handle.poll(PollFlags::OUT, PATIENCE));
+            while channel.counters().arms == arms {
+                ensure!(std::time::Instant::now() < end, "round {round}: poll does not arm");
+                thread::yield_now();
+            }
+            send(&other, &channel, round);
+            other.wait_done()?;
+            send(&channel, &other, round);
+            accepted("KICK", channel.handle.kick(uapi::USB4_DMA_KICK_TX))?;
+            let events = asleep.join().map_err(|_| anyhow::anyhow!("the sleeper's thread panicked"))??;
+            ensure!(events == PollFlags::OUT, "round {round}: poll ended with {events:?}, though a frame was sent");
+            Ok(())
+        })?;
+        ensure!(channel.pop_done().is_some(), "round {round}: writable, but nothing has completed");
+        for receiver in [&channel, &other] {
+            let rx = receiver.wait_ready()?;
+            receiver.push_fill(rx.frame);
+        }
     }
     Ok(Outcome::Passed)
 }

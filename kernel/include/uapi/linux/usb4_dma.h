@@ -347,12 +347,13 @@ struct usb4_dma_rails {
  * @USB4_DMA_KICK_ARM: last of all, prepare to sleep. Interrupts are unmasked
  *	and the next entry in the ready ring or change of the generation wakes
  *	poll(2) and epoll(7) on the handle. If something is there already
- *	nothing is armed and USB4_DMA_KICKED_BUSY is returned. A handle that
- *	sits in an epoll set must be armed this way (or by poll(2)) before each
- *	sleep. It is disarmed by being woken, and by KICK without this flag.
+ *	USB4_DMA_KICKED_BUSY is returned: do not sleep. A handle that sits in
+ *	an epoll set must be armed this way (or by poll(2)) before each sleep:
+ *	a wake-up disarms its cause.
  * @USB4_DMA_KICK_ARM_TX: with ARM: an entry in the complete ring wakes, too.
- *	Whatever wakes disarms: a sleeper waits for EPOLLIN always, and with
- *	this flag for EPOLLOUT, too.
+ *	The causes are armed and disarmed each for itself: EPOLLIN for the
+ *	ready ring and the generation, EPOLLOUT for the complete ring. poll(2)
+ *	arms those that it asks for.
  *
  * A handle is readable (EPOLLIN) when the ready ring is not empty or the
  * generation is another than the one that RAILS returned last on this handle;
