@@ -213,7 +213,11 @@ impl Port {
         open.receive_frames = options.rx_frames;
         open.receive_mode = options.receive;
         open.node = options.node;
-        let channel = open.open()?;
+        Self::on(open.open()?, options, regions)
+    }
+
+    /// Starts an engine on an open channel.
+    fn on(channel: Channel, options: &Options, regions: Regions) -> Result<Self, OpenError> {
         let limits = channel.limits();
         let mut config = Config::new(channel.address(), channel.incarnation(), entropy()?);
         config.window_max = options.window.min(u16::try_from(limits.receive_frames / 2).unwrap_or(u16::MAX));
@@ -392,5 +396,7 @@ impl Port {
     }
 }
 
+#[cfg(test)]
+mod doorbell_tests;
 #[cfg(test)]
 mod tests;

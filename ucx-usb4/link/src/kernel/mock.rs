@@ -1,7 +1,7 @@
 //! The kernel's side of the rings, played in memory: nodes joined by one cable with two rails.
 //!
 //! It does what the header of the module promises and nothing at once that the kernel does later: sent frames stay queued until
-//! the test lets the hardware run.
+//! the test lets the hardware run. Tests of other crates see it with the feature `mock`.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -11,20 +11,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use usb4_dma_sys::*;
 
+use super::KernelChannel;
 use super::device::Device;
 use super::mapped::MappedRing;
 use super::ring::{Consumer, Producer};
 use crate::shm::frames::{FRAME_BYTES, Frames};
 use crate::shm::mapping::{Access, Mapping, Word};
-use crate::{Address, ChannelId, NodeId};
+use crate::{Channel, OpenOptions};
 
-/// Frames that a channel may have queued on a rail.
-pub(super) const TX_DEPTH: u32 = 8;
 const PAGE: usize = 4096;
 
 /// Two nodes, 1 and 2, joined by the rails 0 and 1.
 #[derive(Clone, Debug, Default)]
-pub(super) struct World(Arc<Mutex<State>>);
+pub struct World(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -37,6 +36,9 @@ pub(super) struct State {
     pub(super) refuse: u32,
     /// KICKs with these flags, since the start.
     pub(super) kicks: Vec<u32>,
+    /// By node: KICKs that took something from a submit ring.
+    doorbells: HashMap<u32, u32>,
+    tx_depth: u32,
 }
 
 #[derive(Debug)]
@@ -67,11 +69,24 @@ pub(super) struct Handle {
 }
 
 impl World {
-    pub(super) fn new() -> World {
+    /// Whose rails queue up to `tx_depth` frames of a channel.
+    #[must_use]
+    pub fn new(tx_depth: u32) -> World {
         let world = World::default();
-        world.state().lives = [1, 1];
-        world.state().generation = 1;
+        *world.state() = State { lives: [1, 1], generation: 1, tx_depth, ..State::default() };
         world
+    }
+
+    /// A channel of node 1 or 2.
+    #[must_use]
+    pub fn channel(&self, node: u32, options: &OpenOptions) -> Channel {
+        Channel::Kernel(KernelChannel::new(self.open(node), options).unwrap())
+    }
+
+    /// Doorbells of a node so far: system calls that handed frames over.
+    #[must_use]
+    pub fn doorbells(&self, node: u32) -> u32 {
+        self.state().doorbells.get(&node).copied().unwrap_or(0)
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -85,11 +100,19 @@ impl World {
     }
 
     /// The hardware sends everything that is queued.
-    pub(super) fn run(&self) {
+    pub fn run(&self) {
+        self.run_some(usize::MAX);
+    }
+
+    /// The hardware sends up to `frames` of each channel's.
+    pub fn run_some(&self, frames: usize) {
         let mut state = self.state();
         let all: Vec<(u32, u16)> = state.channels.keys().copied().collect();
         for key in all {
-            while let Some(entry) = state.channels.get_mut(&key).and_then(|member| member.queued.pop_front()) {
+            for _ in 0..frames {
+                let Some(entry) = state.channels.get_mut(&key).and_then(|member| member.queued.pop_front()) else {
+                    break;
+                };
                 state.deliver(key, &entry);
                 state.complete(key, &entry, USB4_DMA_TX_SENT);
             }
@@ -97,7 +120,7 @@ impl World {
     }
 
     /// Unplugs a rail, or plugs it in.
-    pub(super) fn toggle(&self, rail: u8) {
+    pub fn toggle(&self, rail: u8) {
         let mut state = self.state();
         state.lives[usize::from(rail)] += 1;
         state.generation += 1;
@@ -118,21 +141,24 @@ impl World {
 
 impl State {
     fn take(&mut self, key: (u32, u16)) {
+        let mut is_any_taken = false;
         while let Some(entry) = self.channels.get_mut(&key).and_then(|member| member.submit.peek()) {
             let member = self.channels.get_mut(&key).unwrap();
             member.submit.release();
+            is_any_taken = true;
             let queued = member.queued.iter().filter(|other| other.rail == entry.rail).count();
             assert!(member.queued.iter().all(|other| other.frame != entry.frame), "frame {} is queued", entry.frame);
             let is_up = u32::from(entry.rail) == USB4_DMA_RAIL_LOOPBACK || self.lives[usize::from(entry.rail)] % 2 == 1;
             if !is_up {
                 self.complete(key, &entry, USB4_DMA_TX_DOWN);
-            } else if queued >= TX_DEPTH as usize || self.refuse > 0 {
+            } else if queued >= self.tx_depth as usize || self.refuse > 0 {
                 self.refuse = self.refuse.saturating_sub(1);
                 self.complete(key, &entry, USB4_DMA_TX_AGAIN);
             } else {
                 member.queued.push_back(entry);
             }
         }
+        *self.doorbells.entry(key.0).or_default() += u32::from(is_any_taken);
     }
 
     fn complete(&mut self, key: (u32, u16), entry: &usb4_dma_tx, status: u32) {
@@ -240,7 +266,7 @@ impl Device for Handle {
             let (peer_node, epoch) = (3 - self.node, lives);
             let rate_bits_per_s = 40_000_000_000;
             let mut listed = usb4_dma_rail { rail, peer_node, epoch, rate_bits_per_s, ..Default::default() };
-            (listed.state, listed.tx_depth, listed.rx_depth) = (up as u8, TX_DEPTH, 256);
+            (listed.state, listed.tx_depth, listed.rx_depth) = (up as u8, state.tx_depth, 511);
             listed
         };
         Ok((state.generation, vec![rail(0), rail(1)]))
@@ -257,8 +283,10 @@ impl Device for Handle {
         if std::mem::take(&mut member.was_woken) {
             (&self.wake).read_exact(&mut [0])?;
         }
-        member.is_armed = flags & USB4_DMA_KICK_ARM != 0;
-        let result = if member.is_armed { USB4_DMA_KICKED_ARMED } else { 0 };
+        let is_asked = flags & USB4_DMA_KICK_ARM != 0;
+        // Nothing but a wake-up disarms.
+        member.is_armed |= is_asked;
+        let result = if is_asked { USB4_DMA_KICKED_ARMED } else { 0 };
         Ok(usb4_dma_kick { result, ..Default::default() })
     }
 
@@ -278,17 +306,3 @@ impl Drop for Handle {
         }
     }
 }
-
-/// The header of a frame between two channels, told apart by `value`.
-pub(super) fn header(from: Address, to: Address, value: u64) -> [u8; crate::HEADER_LEN] {
-    let mut header = [0; crate::HEADER_LEN];
-    header[8..12].copy_from_slice(&to.node.0.to_le_bytes());
-    header[12..16].copy_from_slice(&from.node.0.to_le_bytes());
-    header[16..18].copy_from_slice(&to.channel.0.to_le_bytes());
-    header[18..20].copy_from_slice(&from.channel.0.to_le_bytes());
-    header[24..32].copy_from_slice(&value.to_le_bytes());
-    header
-}
-
-/// An address nobody has.
-pub(super) const NOBODY: Address = Address { node: NodeId(2), channel: ChannelId(999) };

@@ -19,8 +19,8 @@ mod channel;
 mod device;
 mod error;
 mod mapped;
-#[cfg(test)]
-mod mock;
+#[cfg(any(test, feature = "mock"))]
+pub mod mock;
 mod observe;
 mod rails;
 mod receive;

@@ -6,14 +6,30 @@ use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use usb4_dma_sys::{USB4_DMA_KICK_ARM, USB4_DMA_KICK_RX};
 
-use super::mock::{NOBODY, TX_DEPTH, World, header};
+use super::mock::World;
 use super::{KernelChannel, ReceiveMode};
 use crate::{
-    Address, ArmResult, Carrier, LinkEvent, LinkSpec, OpenOptions, PAYLOAD_MAX, RailId, RailSet, SubmitError, TxFrame,
+    Address, ArmResult, Carrier, ChannelId, HEADER_LEN, LinkEvent, LinkSpec, NodeId, OpenOptions, PAYLOAD_MAX, RailId,
+    RailSet, SubmitError, TxFrame,
 };
 
+/// So few that the tests reach the limit.
+const TX_DEPTH: u32 = 8;
 const RAIL: RailId = RailId::new(0).unwrap();
 const OTHER_RAIL: RailId = RailId::new(1).unwrap();
+/// An address nobody has.
+const NOBODY: Address = Address { node: NodeId(2), channel: ChannelId(999) };
+
+/// The header of a frame between two channels, told apart by `value`.
+fn header(from: Address, to: Address, value: u64) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[8..12].copy_from_slice(&to.node.0.to_le_bytes());
+    header[12..16].copy_from_slice(&from.node.0.to_le_bytes());
+    header[16..18].copy_from_slice(&to.channel.0.to_le_bytes());
+    header[18..20].copy_from_slice(&from.channel.0.to_le_bytes());
+    header[24..32].copy_from_slice(&value.to_le_bytes());
+    header
+}
 
 fn open(world: &World, node: u32, receive_mode: ReceiveMode) -> KernelChannel {
     let options =
@@ -54,7 +70,7 @@ fn drain(channel: &mut KernelChannel) -> Vec<u64> {
 
 #[test]
 fn frames_and_control_frames_arrive_as_they_were_written() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let (mut left, mut right) = pair(&world);
     assert_eq!(left.rails_to(right.address().node), RailSet::from_bits(0b11));
     let to = right.address();
@@ -76,7 +92,7 @@ fn frames_and_control_frames_arrive_as_they_were_written() {
 
 #[test]
 fn a_frame_is_not_touched_while_it_is_queued_and_goes_out_again_afterwards() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let (mut left, mut right) = pair(&world);
     let to = right.address();
     let frame = send(&mut left, RAIL, to, 1, 100);
@@ -94,7 +110,7 @@ fn a_frame_is_not_touched_while_it_is_queued_and_goes_out_again_afterwards() {
 
 #[test]
 fn a_frame_that_is_freed_while_queued_is_handed_out_only_when_it_has_left() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let (mut left, mut right) = pair(&world);
     let frame = send(&mut left, RAIL, right.address(), 1, 100);
     left.doorbell();
@@ -109,7 +125,7 @@ fn a_frame_that_is_freed_while_queued_is_handed_out_only_when_it_has_left() {
 
 #[test]
 fn what_the_kernel_has_no_room_for_is_sent_again() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let (mut left, mut right) = pair(&world);
     world.state().refuse = 2;
     let to = right.address();
@@ -127,7 +143,7 @@ fn what_the_kernel_has_no_room_for_is_sent_again() {
 
 #[test]
 fn a_rail_takes_no_more_than_its_depth() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let (mut left, right) = pair(&world);
     let to = right.address();
     for value in 0..u64::from(TX_DEPTH) {
@@ -147,7 +163,7 @@ fn a_rail_takes_no_more_than_its_depth() {
 
 #[test]
 fn a_rail_that_goes_and_comes_is_told_and_loses_what_was_queued() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let (mut left, mut right) = pair(&world);
     let to = right.address();
     let frame = send(&mut left, RAIL, to, 1, 10);
@@ -170,7 +186,7 @@ fn a_rail_that_goes_and_comes_is_told_and_loses_what_was_queued() {
 
 #[test]
 fn a_channel_that_does_not_exist_is_told() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let (mut left, _right) = pair(&world);
     send(&mut left, RAIL, NOBODY, 1, 10);
     left.doorbell();
@@ -181,7 +197,7 @@ fn a_channel_that_does_not_exist_is_told() {
 
 #[test]
 fn no_rail_is_offered_while_control_frames_are_used_up() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let (mut left, right) = pair(&world);
     let to = right.address();
     let control = header(left.address(), to, 1);
@@ -205,7 +221,7 @@ fn is_readable(channel: &KernelChannel) -> bool {
 
 #[test]
 fn a_sleeper_is_woken_by_a_frame_a_rail_or_the_deadline_and_not_before() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let (mut left, mut right) = pair(&world);
     assert_eq!(right.arm(None), ArmResult::Armed);
     assert!(!is_readable(&right));
@@ -234,7 +250,7 @@ fn a_sleeper_is_woken_by_a_frame_a_rail_or_the_deadline_and_not_before() {
 
 #[test]
 fn each_way_to_receive_makes_the_system_calls_it_says() {
-    let world = World::new();
+    let world = World::new(TX_DEPTH);
     let kicks = |channel: &mut KernelChannel, looks: usize| {
         world.state().kicks.clear();
         for _ in 0..looks {
@@ -289,7 +305,7 @@ proptest! {
     /// while the kernel has it.
     #[test]
     fn every_frame_comes_back(steps in prop::collection::vec(step(), 0..150)) {
-        let world = World::new();
+        let world = World::new(TX_DEPTH);
         let (mut left, mut right) = pair(&world);
         let to = right.address();
         let rail = |rail| if rail { RAIL } else { OTHER_RAIL };
