@@ -43,6 +43,7 @@ struct RailReport {
     rx_lanes: u32,
     nhi: String,
     numa_node: Option<u32>,
+    local_cpus: String,
     counters: BTreeMap<String, u64>,
 }
 
@@ -87,6 +88,7 @@ impl From<&RailView> for RailReport {
             rx_lanes: view.rx_lanes,
             nhi: view.nhi.clone(),
             numa_node: view.numa_node,
+            local_cpus: view.local_cpus.clone(),
             counters: view.counters.clone(),
         }
     }
@@ -127,6 +129,7 @@ pub(crate) fn describe(text: &mut String, node: &NodeReport) -> std::fmt::Result
         );
     }
     describe_rails(text, &node.rails)?;
+    describe_places(text, &node.rails)?;
     describe_processes(text, &node.processes)
 }
 
@@ -157,6 +160,16 @@ fn describe_rails(text: &mut String, rails: &[RailReport]) -> std::fmt::Result {
             "  {}: the cable trained at {rate} Gb/s only; unplug it at both ends and plug it in again",
             rail.name
         )?;
+    }
+    Ok(())
+}
+
+/// Where processes that receive are at their best: near the controllers.
+fn describe_places(text: &mut String, rails: &[RailReport]) -> std::fmt::Result {
+    let places: BTreeMap<&str, &RailReport> = rails.iter().map(|rail| (rail.nhi.as_str(), rail)).collect();
+    for (nhi, rail) in places.iter().filter(|(_, rail)| !rail.local_cpus.is_empty()) {
+        let node = rail.numa_node.map_or_else(String::new, |node| format!(", NUMA node {node}"));
+        writeln!(text, "  controller {nhi}: near CPUs {}{node}", rail.local_cpus)?;
     }
     Ok(())
 }
@@ -212,6 +225,7 @@ mod tests {
             rx_lanes: 2,
             nhi: "0000:c7:00.5".to_owned(),
             numa_node: None,
+            local_cpus: "0-7".to_owned(),
             counters: BTreeMap::from([("tx_bytes".to_owned(), 2048), ("rx_crc".to_owned(), 3)]),
         }
     }
@@ -242,7 +256,15 @@ mod tests {
     #[test]
     fn rails_and_processes_are_listed() {
         let text = text(vec![rail(true, 40.0)]);
-        for part in ["node 0badcafe, 1 of 1 rails up", "00000007", "40 Gb/s", "2.0 KiB", "ring", "4.0 KiB"] {
+        for part in [
+            "node 0badcafe, 1 of 1 rails up",
+            "00000007",
+            "40 Gb/s",
+            "2.0 KiB",
+            "ring",
+            "4.0 KiB",
+            "0000:c7:00.5: near CPUs 0-7",
+        ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
         assert!(!text.contains("trained"));

@@ -11,6 +11,7 @@ use super::board;
 use crate::{Address, ChannelId, ConnectionStats, NodeId, RailCounters, RailId};
 
 const SYSFS: &str = "/sys/class/misc/usb4dma";
+const PCI: &str = "/sys/bus/pci/devices";
 const PROCFS: &str = "/proc";
 
 /// This node, as the kernel module sees it.
@@ -55,6 +56,9 @@ pub struct RailView {
     pub nhi: String,
     /// The controller's NUMA node; `None`: not known, or the machine has only one.
     pub numa_node: Option<u32>,
+    /// The CPUs that are nearest to the controller, as the kernel lists them, such as `0-7,16-23`; empty: not known. A process that
+    /// receives over this rail is at its best on one of them.
+    pub local_cpus: String,
     /// What it counted, by the module's names.
     pub counters: BTreeMap<String, u64>,
 }
@@ -97,10 +101,10 @@ pub struct ProcessView {
 /// # Errors
 /// The module is there, and its files cannot be read or say something else than expected.
 pub fn inspect() -> io::Result<Option<NodeView>> {
-    inspect_at(Path::new(SYSFS), Path::new(PROCFS))
+    inspect_at(Path::new(SYSFS), Path::new(PCI), Path::new(PROCFS))
 }
 
-fn inspect_at(sysfs: &Path, procfs: &Path) -> io::Result<Option<NodeView>> {
+fn inspect_at(sysfs: &Path, pci: &Path, procfs: &Path) -> io::Result<Option<NodeView>> {
     if !sysfs.exists() {
         return Ok(None);
     }
@@ -110,7 +114,7 @@ fn inspect_at(sysfs: &Path, procfs: &Path) -> io::Result<Option<NodeView>> {
         let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
         // A rail may go while it is looked at.
         if let Some(id) = number.and_then(RailId::new)
-            && let Ok(rail) = rail(id, &entry.path())
+            && let Ok(rail) = rail(id, &entry.path(), pci)
         {
             rails.push(rail);
         }
@@ -125,7 +129,7 @@ fn inspect_at(sysfs: &Path, procfs: &Path) -> io::Result<Option<NodeView>> {
     }))
 }
 
-fn rail(id: RailId, folder: &Path) -> io::Result<RailView> {
+fn rail(id: RailId, folder: &Path, pci: &Path) -> io::Result<RailView> {
     let file = |name: &str| folder.join(name);
     let mut counters = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
@@ -136,6 +140,7 @@ fn rail(id: RailId, folder: &Path) -> io::Result<RailView> {
         }
     }
     let numa_node: i64 = number(&file("numa_node"))?;
+    let nhi = read(&file("nhi"))?;
     Ok(RailView {
         id,
         name: read(&file("name"))?,
@@ -146,7 +151,8 @@ fn rail(id: RailId, folder: &Path) -> io::Result<RailView> {
         rate_bits_per_s: Some(number(&file("rate_bits_per_s"))?).filter(|&rate| rate > 0),
         tx_lanes: number(&file("tx_lanes"))?,
         rx_lanes: number(&file("rx_lanes"))?,
-        nhi: read(&file("nhi"))?,
+        local_cpus: read(&pci.join(&nhi).join("local_cpulist")).unwrap_or_default(),
+        nhi,
         numa_node: u32::try_from(numa_node).ok(),
         counters,
     })
@@ -245,8 +251,8 @@ mod tests {
     #[test]
     fn the_node_its_rails_and_its_processes_are_shown() {
         let folder = tempfile::tempdir().unwrap();
-        let (sysfs, procfs) = (folder.path().join("sys"), folder.path().join("proc"));
-        assert_eq!(inspect_at(&sysfs, &procfs).unwrap(), None);
+        let [sysfs, pci, procfs] = ["sys", "pci", "proc"].map(|name| folder.path().join(name));
+        assert_eq!(inspect_at(&sysfs, &pci, &procfs).unwrap(), None);
         write(&sysfs, &[("node", "0badcafe"), ("abi_version", "1"), ("channels", "2")]);
         let rail = [
             ("rails/1/name", "cable0.rail1"),
@@ -271,11 +277,13 @@ mod tests {
         );
         write(&procfs, &[("42/fdinfo/7", fdinfo), ("self/comm", "me")]);
 
-        let view = inspect_at(&sysfs, &procfs).unwrap().unwrap();
+        write(&pci, &[("0000:c7:00.5/local_cpulist", "0-7,16-23")]);
+        let view = inspect_at(&sysfs, &pci, &procfs).unwrap().unwrap();
         assert_eq!((view.node, view.abi_version, view.channels), (NodeId(0x0bad_cafe), 1, 2));
         let [rail] = &view.rails[..] else { panic!("{:?}", view.rails) };
         assert_eq!((rail.id, rail.state, rail.peer), (RailId::new(1).unwrap(), RailState::Up, NodeId(7)));
         assert_eq!((rail.rate_bits_per_s, rail.numa_node), (Some(40_000_000_000), None));
+        assert_eq!(rail.local_cpus, "0-7,16-23");
         assert_eq!(rail.counters.keys().collect::<Vec<_>>(), ["irqs", "tx_frames"]);
         assert_eq!(rail.counters["tx_frames"], 12);
         // The forked child is not shown again.
