@@ -13,7 +13,7 @@ only_first
 eval "$($prefix/bin/usb4ctl env)"
 export UCX_TLS=usb4 UCX_USB4_REPLUG_TIMEOUT=60s UCX_USB4_PEER_TIMEOUT=60s
 ring=$prefix/bin/ring
-mpi_limit=240
+mpi_limit=500
 
 # load_start ROUNDS: a job that exchanges data; returns when the rails carry it.
 load_start() {
@@ -89,7 +89,7 @@ works kill
 result kill "job ended, channels freed"
 
 # The module cannot leave under a job; its driver can be unbound from the neighbour and bound again.
-load_start 400
+load_start 200
 busybox rmmod usb4_dma 2> /tmp/rmmod && fail "rmmod: the module left while a channel was open"
 services=$(on_peer "cd /sys/bus/thunderbolt/drivers/usb4_dma && ls -d [0-9]*")
 for service in $services; do on_peer "echo $service > /sys/bus/thunderbolt/drivers/usb4_dma/unbind"; done
@@ -108,9 +108,13 @@ works reload
 export UCX_USB4_REPLUG_TIMEOUT=5s UCX_USB4_PEER_TIMEOUT=5s
 mpi_limit=60
 load_start 10000
-mpi_limit=240
+mpi_limit=500
 on_peer "echo 1 > /proc/sys/kernel/sysrq; (busybox sleep 1; echo b > /proc/sysrq-trigger) > /dev/null 2>&1 &"
-wait $load && fail "reboot: the job ended well"
+wait $load; code=$?
+busybox tail -n 12 /tmp/load
+# mpirun that loses a host's daemon may call that success: what counts is that it ended by itself, and without the result.
+[ $code != 124 ] || fail "reboot: the job did not end by itself"
+grep -q 'ring: PASS' /tmp/load && fail "reboot: the job ended well"
 booted() { [ "$(busybox wc -l < /job/boots.1)" = 2 ]; }
 wait_for 120 booted || fail "reboot: the other host did not come back"
 rails_up 4 90

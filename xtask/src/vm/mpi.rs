@@ -14,7 +14,7 @@ use super::{GuestOptions, debian};
 use crate::{kernel, stage};
 
 /// What a part may take in the guests, in seconds: emulated, on a busy machine.
-const LIMIT_S: u64 = 900;
+const LIMIT_S: u64 = 1200;
 /// What the guests get of a staged prefix.
 const STAGED: [&str; 4] =
     ["lib/ucx-usb4/libuct_usb4.so.0", "lib/ucx-usb4/libucx_usb4_preload.so", "bin/usb4ctl", "bin/ring"];
