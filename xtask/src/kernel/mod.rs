@@ -1,16 +1,18 @@
 //! The kernel module against the kernels of `cargo xtask vm`.
 //!
 //! [`toolchain`], [`headers`] and [`source`] hold what is downloaded; [`build`] builds the module for one kernel; [`lint`] runs the
-//! kernel developers' checkers; [`test`] runs the module in guests, and [`kunit`] its pure
-//! parts in a kernel that is a process.
+//! kernel developers' checkers; [`test`] runs the module in guests. In a kernel that is a process ([`uml`]) [`debug`] runs it under the
+//! kernel's own detectors, and [`kunit`] its pure parts.
 
 mod build;
+mod debug;
 mod headers;
 mod kunit;
 mod lint;
 mod source;
 mod test;
 mod toolchain;
+mod uml;
 
 use std::path::PathBuf;
 
@@ -39,8 +41,10 @@ pub(crate) enum Task {
     },
     /// Run sparse, kernel-doc and `checkpatch --strict` of the newest kernel; a complaint is an error
     Lint,
-    /// Run the KUnit tests of the module's pure parts on User Mode Linux, with KASAN and UBSAN
+    /// Run the KUnit tests of the module's pure parts on User Mode Linux, with KASAN, UBSAN and lockdep
     Kunit,
+    /// Run the whole module on User Mode Linux, without a cable: every call and error, random calls, under KASAN, lockdep, kmemleak
+    Debug(debug::Options),
     /// Run the module in pairs of guests: every call and error, random calls, unplug, kill -9; and look at what the kernels say
     Test(test::Options),
 }
@@ -55,6 +59,10 @@ pub(crate) fn run(task: &Task) -> Result<()> {
         Task::Kunit => {
             packages::install(&Shell::new()?, &[packages::KUNIT])?;
             kunit::run(&cache, &tools)
+        }
+        Task::Debug(options) => {
+            packages::install(&Shell::new()?, &[packages::KUNIT])?;
+            debug::run(&cache, &tools, options)
         }
         Task::Test(options) => run_tests(&cache, &tools, options),
     }
@@ -72,8 +80,9 @@ pub(crate) fn test_all(full: bool) -> Result<u64> {
         return Ok(3);
     }
     kunit::run(&cache, &tools)?;
+    debug::run(&cache, &tools, &debug::Options::default())?;
     run_tests(&cache, &tools, &test::Options::full())?;
-    Ok(4)
+    Ok(5)
 }
 
 fn run_tests(cache: &Cache, tools: &Tools, options: &test::Options) -> Result<()> {
