@@ -3,20 +3,11 @@
 
 use std::sync::{Arc, RwLock};
 
-use usb4_engine::{ConnId, RegionTable, Timeouts};
-use usb4_link::{LinkSpec, NodeId};
+use usb4_engine::{ConnId, RegionTable};
+use usb4_link::LinkSpec;
+use usb4_port::{Arrival, Part, Port};
 
-use usb4_port::{Arrival, Options, Part, Port};
-
-const HOUR_NS: u64 = 3_600_000_000_000;
-
-fn open(node: u32, links: &LinkSpec) -> Port {
-    // Under valgrind everything takes fifty times as long, but for the clock: no timer shall send what the machine would not.
-    let timeouts =
-        Timeouts { ack_delay_ns: HOUR_NS, probe_min_ns: HOUR_NS, rto_max_ns: 2 * HOUR_NS, ..Timeouts::default() };
-    let options = Options { node: Some(NodeId(node)), timeouts, ..Options::new(links.clone()) };
-    Port::open(&options, Arc::new(RwLock::new(RegionTable::new([7; 32])))).expect("the cable opens")
-}
+mod common;
 
 /// From the call that sends to the frame on its ring.
 #[inline(never)]
@@ -71,7 +62,8 @@ fn main() {
     let argument = |n, default| std::env::args().nth(n).map_or(default, |text| text.parse().expect("a number"));
     let (messages, length) = (argument(1, 10_000), argument(2, 8));
     let links: LinkSpec = "sim:ideal".parse().expect("a profile");
-    let (mut a, mut b) = (open(0, &links), open(1, &links));
+    let open = |node| common::open(node, &links, Arc::new(RwLock::new(RegionTable::new([7; 32]))));
+    let (mut a, mut b) = (open(0), open(1));
     let to_b = a.connect(&b.address()).expect("a cable");
     let to_a = b.connect(&a.address()).expect("a cable");
     for _ in 0..1000 {

@@ -10,20 +10,28 @@ use xshell::{Shell, cmd};
 use super::counted::Counted;
 use crate::workspace;
 
-/// Messages that are counted.
+/// Messages, and gets of a mebibyte, that are counted.
 const MESSAGES: u64 = 10_000;
+const GETS: u64 = 20;
 /// What may be added without the file being changed.
 const TOLERANCE: f64 = 0.05;
-/// Payloads in bytes, and the functions of the example whose cost is counted, with what they stand for.
-const LENGTHS: [u64; 2] = [8, 4056];
-const PHASES: [(&str, &str); 3] = [
+/// Payloads of messages in bytes; a get stands beside them as [`GET`].
+const LENGTHS: [&str; 2] = ["8", "4056"];
+const GET: &str = "get";
+/// The functions of the examples whose cost is counted, with what they stand for: for a message, and for each frame of a get.
+const MESSAGE_PHASES: [(&str, &str); 3] = [
     ("send", "from the call to the frame on its ring"),
     ("receive", "from the frame on its ring to the end of the progress that delivers it"),
     ("settle", "what is left for the next round: acknowledgements, timers, frames given back"),
 ];
 
-/// Instructions by payload length and phase.
-type Counts = BTreeMap<(u64, String), u64>;
+const GET_PHASES: [(&str, &str); 2] = [
+    ("source", "a frame of a get of 1 MiB, at the side that has the bytes: its copy and all that goes with it"),
+    ("sink", "the same at the side that wants them"),
+];
+
+/// Instructions by payload and phase.
+type Counts = BTreeMap<(String, String), u64>;
 
 /// Compares with the file.
 pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
@@ -32,10 +40,10 @@ pub(crate) fn check(shell: &Shell) -> anyhow::Result<()> {
     let mut grown = Vec::new();
     println!("{:>6}  {:8} {:>8} {:>8}", "bytes", "phase", "kept", "now");
     for ((bytes, phase), now) in &found {
-        let before = kept.get(&(*bytes, phase.clone())).copied().unwrap_or(0);
+        let before = kept.get(&(bytes.clone(), phase.clone())).copied().unwrap_or(0);
         println!("{bytes:>6}  {phase:8} {before:>8} {now:>8}");
         if *now as f64 > before as f64 * (1.0 + TOLERANCE) {
-            grown.push(format!("{phase} of {bytes} bytes from {before} to {now}"));
+            grown.push(format!("{bytes} {phase} from {before} to {now}"));
         }
     }
     if grown.is_empty() {
@@ -60,7 +68,7 @@ pub(super) fn update(shell: &Shell) -> anyhow::Result<()> {
         "# Instructions of one message between two ports of one process over sim:ideal, counted by callgrind\n\
          # (`cargo xtask perf instructions`; --update rewrites this file).\n",
     );
-    for (phase, meaning) in PHASES {
+    for (phase, meaning) in MESSAGE_PHASES.iter().chain(&GET_PHASES) {
         writeln!(text, "# {phase}: {meaning}")?;
     }
     writeln!(text, "compiler {}", rustc(shell)?)?;
@@ -91,7 +99,7 @@ fn read(path: &Path) -> anyhow::Result<(String, Counts)> {
         }
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [bytes, phase, count] = fields[..] else { bail!("{}: senseless line: {line}", path.display()) };
-        counts.insert((bytes.parse()?, phase.to_owned()), count.parse()?);
+        counts.insert((bytes.to_owned(), phase.to_owned()), count.parse()?);
     }
     Ok((compiler, counts))
 }
@@ -101,11 +109,18 @@ fn count(shell: &Shell) -> anyhow::Result<Counts> {
     let mut counts = Counts::new();
     for bytes in LENGTHS {
         // Only what `exchange` does counts, not the start and the warm-up.
-        let counted = Counted::run(shell, "*exchange*", &program, &[MESSAGES.to_string(), bytes.to_string()])?;
-        for (phase, _) in PHASES {
+        let counted = Counted::run(shell, "*exchange*", &program, &[MESSAGES.to_string(), bytes.to_owned()])?;
+        for (phase, _) in MESSAGE_PHASES {
             let total = counted.inclusive(&format!("short_path::{phase}"))?;
-            counts.insert((bytes, phase.to_owned()), total / MESSAGES);
+            counts.insert((bytes.to_owned(), phase.to_owned()), total / MESSAGES);
         }
+    }
+    let program = super::example(shell, "usb4-port", "bulk_path")?;
+    let counted = Counted::run(shell, "*exchange*", &program, &[GETS.to_string()])?;
+    let frames: u64 = counted.output.trim().parse().context("the example prints the frames of a get")?;
+    for (phase, _) in GET_PHASES {
+        let total = counted.inclusive(&format!("bulk_path::{phase}"))?;
+        counts.insert((GET.to_owned(), phase.to_owned()), total / (GETS * frames));
     }
     ensure!(counts.values().all(|&count| count > 0), "callgrind counted nothing: {counts:?}");
     Ok(counts)
@@ -119,6 +134,6 @@ mod tests {
     fn the_kept_file_can_be_read() {
         let (compiler, counts) = read(&file()).unwrap();
         assert!(compiler.starts_with("rustc "));
-        assert_eq!(counts.len(), LENGTHS.len() * PHASES.len());
+        assert_eq!(counts.len(), LENGTHS.len() * MESSAGE_PHASES.len() + GET_PHASES.len());
     }
 }
