@@ -175,7 +175,7 @@ impl Iface {
     fn fail_endpoints(&self, conn: ConnId, status: ucs_status_t, reason: &dyn std::error::Error) {
         self.flushes.fail(conn, status);
         let endpoints = self.endpoints.borrow().get(&conn).cloned().unwrap_or_default();
-        let mut unhandled = 0;
+        let (mut told, mut handled) = (0, true);
         for ep in endpoints {
             // An earlier endpoint's handler may have destroyed this one.
             if !self.endpoints.borrow().get(&conn).is_some_and(|list| list.contains(&ep)) {
@@ -187,12 +187,14 @@ impl Iface {
                 continue;
             }
             // SAFETY: handles of this interface and one of its endpoints.
-            let handled = unsafe { uct_iface_handle_ep_err(self.handle().cast(), ep.handle(), status) };
-            unhandled += u32::from(handled != UCS_OK);
+            let answer = unsafe { uct_iface_handle_ep_err(self.handle().cast(), ep.handle(), status) };
+            handled &= answer == UCS_OK;
+            told += 1;
         }
-        if unhandled > 0 {
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        if told > 0 && self.settings.on_failure.must_end(self.registered.version(), handled, is_set) {
             // As UCX's own transports do (`uct_base_iface_failure_log_level`): whoever waits on these endpoints would wait for ever.
-            log::error!("usb4: {reason}. The program does not handle errors of its endpoints, so it ends here.");
+            log::error!("usb4: {reason}. The program does not handle that, so it ends here (UCX_USB4_ON_FAILURE).");
             std::process::abort();
         } else {
             log::debug!("usb4: {reason}; the users of its endpoints were told");

@@ -4,7 +4,8 @@
 //!
 //! - `component`: the component, its memory domain and device;
 //! - `iface`, `ep`: interfaces and endpoints, with `am` (active messages), `pending`, `flush` and `event` (sleeping);
-//! - `settings`: the `UCX_USB4_*` variables; `status`: the one place where errors become a `ucs_status_t`.
+//! - `settings`: the `UCX_USB4_*` variables; `status`: the one place where errors become a `ucs_status_t`;
+//!   `on_failure`: whether a lost peer ends the program.
 //!
 //! Below it, `usb4_port` joins the protocol engine with a channel of the link, and knows nothing of UCX.
 
@@ -17,6 +18,7 @@ mod flush;
 mod gather;
 mod iface;
 mod md;
+mod on_failure;
 mod ops;
 mod pending;
 mod rma;

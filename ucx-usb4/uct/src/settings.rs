@@ -11,6 +11,8 @@ use usb4_wire::{PAYLOAD_MAX, RailId, RailSet};
 
 use usb4_port::{MAX_MESSAGE, Options, Port};
 
+use crate::on_failure::{OnFailure, UnknownOnFailure};
+
 /// What UCX parses for the memory domain: which cables there are decides whether there is a device.
 #[repr(C)]
 pub(crate) struct MdConfig {
@@ -30,6 +32,7 @@ pub(crate) struct Config {
     peer_timeout: Seconds,
     replug_timeout: Seconds,
     keepalive: Seconds,
+    on_failure: Text,
     stats: Text,
     trace: Text,
 }
@@ -101,6 +104,13 @@ pub(crate) const FIELDS: &[Field] = &[
     ),
     field!(
         Config,
+        on_failure,
+        c"ON_FAILURE",
+        c"auto",
+        c"What becomes of a program that has lost a peer:\n end  - it ends, with a message.\n tell - it goes on; UCX is told.\n auto - it ends if it does not handle errors, since it would wait for ever. UCX 1.22 does not say who does: there it\n        ends if an MPI launcher started it."
+    ),
+    field!(
+        Config,
         stats,
         c"STATS",
         c"",
@@ -122,6 +132,8 @@ pub(crate) struct Settings {
     pub(crate) port: Options,
     /// Longest buffered or zero-copy message, bytes.
     pub(crate) seg_size: usize,
+    /// What becomes of a program that has lost a peer.
+    pub(crate) on_failure: OnFailure,
     /// Where the counters go at the end.
     pub(crate) stats: Option<PathBuf>,
 }
@@ -135,6 +147,8 @@ pub(crate) enum SettingsError {
     Rails(String),
     #[error("UCX_USB4_RECEIVE: {0}")]
     Receive(#[from] UnknownReceiveMode),
+    #[error("UCX_USB4_ON_FAILURE={0}")]
+    OnFailure(#[from] UnknownOnFailure),
     #[error("UCX_USB4_{name} is not valid UTF-8")]
     Text { name: &'static str },
 }
@@ -172,7 +186,8 @@ impl Config {
             },
             trace: Some(text(&self.trace, "TRACE")?).filter(|prefix| !prefix.is_empty()).map(Into::into),
         };
-        Ok(Settings { port, seg_size, stats: (!stats.is_empty()).then(|| stats.into()) })
+        let on_failure = text(&self.on_failure, "ON_FAILURE")?.parse()?;
+        Ok(Settings { port, seg_size, on_failure, stats: (!stats.is_empty()).then(|| stats.into()) })
     }
 }
 
