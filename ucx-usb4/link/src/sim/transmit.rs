@@ -2,6 +2,7 @@
 //!
 //! A *lane* is a ring of ours to one peer over one rail, made when the first frame goes that way.
 
+use std::collections::VecDeque;
 use std::os::unix::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,28 +24,29 @@ const NONE: u32 = u32::MAX;
 /// Tries to find a free inbox slot while other senders do the same.
 const ANNOUNCE_TRIES: usize = 64;
 
-/// The transmit pool: last in, first out, so that the frame that is taken is the one still in the cache.
+/// The transmit pool: first in, first out. The frame that came back last is still in its reader's cache, and would have to be fetched
+/// from there before it can be written.
 #[derive(Debug)]
 pub(crate) struct Pool {
     frames: Frames,
-    free: Vec<u32>,
+    free: VecDeque<u32>,
 }
 
 impl Pool {
     pub(crate) fn new(frames: Frames) -> Pool {
-        let free = (0..frames.count()).rev().collect();
+        let free = (0..frames.count()).collect();
         Pool { frames, free }
     }
 
     #[inline]
     pub(crate) fn alloc(&mut self) -> Option<TxFrame> {
-        self.free.pop().map(TxFrame)
+        self.free.pop_front().map(TxFrame)
     }
 
     #[inline]
     pub(crate) fn free(&mut self, frame: TxFrame) {
         debug_assert!(self.free.len() < self.frames.count() as usize, "{frame:?} was freed twice");
-        self.free.push(frame.0);
+        self.free.push_back(frame.0);
     }
 
     #[inline]
