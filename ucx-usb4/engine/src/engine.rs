@@ -382,6 +382,11 @@ impl<T: Copy, R: Copy> Engine<T, R> {
         self.lookup(conn).map_or(0, |conn| conn.tx.una())
     }
 
+    /// Since when the peer has acknowledged nothing of what is under way; `None` when nothing is.
+    pub fn silent_since_ns(&self, conn: ConnId) -> Option<u64> {
+        self.lookup(conn).filter(|conn| !conn.tx.is_empty()).map(|conn| conn.progress_ns)
+    }
+
     /// Own operations of the connection that are not complete.
     pub fn outstanding_ops(&self, conn: ConnId) -> usize {
         self.lookup(conn).and_then(|conn| conn.operations.as_ref()).map_or(0, |operations| operations.outstanding())

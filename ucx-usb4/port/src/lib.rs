@@ -181,6 +181,9 @@ fn window_min(pool_frames: u32, message_frames: usize) -> u16 {
     share.max(message_frames).min(MAX_MESSAGE_FRAMES) as u16
 }
 
+/// How long a flush waits for a peer that acknowledges no messages.
+const MESSAGE_PATIENCE_NS: u64 = 50_000_000;
+
 /// What the engine may ask about rails, answered by the channel for one moment.
 struct RailView<'a> {
     channel: &'a Channel,
@@ -308,6 +311,18 @@ impl Port {
             Some(&Some((marked, mark))) if marked == conn => mark,
             _ => 0,
         }
+    }
+
+    /// The same for messages. A flush waits for them only as long as the peer [is not silent](Self::is_silent).
+    #[must_use]
+    pub fn sent_mark(&self, conn: ConnId) -> u64 {
+        self.engine.sent_mark(conn)
+    }
+
+    /// Whether the peer has acknowledged nothing for a while although something is under way: one that is not called cannot answer.
+    #[must_use]
+    pub fn is_silent(&self, conn: ConnId) -> bool {
+        self.engine.silent_since_ns(conn).is_some_and(|since_ns| self.now_ns >= since_ns + MESSAGE_PATIENCE_NS)
     }
 
     /// Whether the peer has everything up to the mark.

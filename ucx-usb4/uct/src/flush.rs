@@ -16,13 +16,17 @@ use usb4_port::Port;
 struct Goal {
     conn: ConnId,
     mark: u64,
+    /// The same for messages. Whoever ends after a flush repeats none that was lost, so they are waited for while the peer answers.
+    sent: u64,
     /// The operation that was started last: it and those before it must have completed.
     operation: u64,
 }
 
 impl Goal {
     fn is_reached(&self, port: &Port, iface: &Iface) -> bool {
-        iface.operations().done_up_to(self.conn, self.operation) && port.is_acknowledged(self.conn, self.mark)
+        iface.operations().done_up_to(self.conn, self.operation)
+            && port.is_acknowledged(self.conn, self.mark)
+            && (port.is_acknowledged(self.conn, self.sent) || port.is_silent(self.conn))
     }
 }
 
@@ -122,7 +126,8 @@ fn goals(iface: &Iface, conns: impl IntoIterator<Item = ConnId>) -> Vec<Goal> {
     let mut port = iface.port();
     let mut goals = Vec::new();
     for conn in conns {
-        let goal = Goal { conn, mark: port.flush_mark(conn), operation: iface.operations().last_number() };
+        let (mark, sent) = (port.flush_mark(conn), port.sent_mark(conn));
+        let goal = Goal { conn, mark, sent, operation: iface.operations().last_number() };
         if !goal.is_reached(&port, iface) {
             port.request_ack(conn);
             goals.push(goal);
