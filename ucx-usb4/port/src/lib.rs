@@ -303,8 +303,7 @@ impl Port {
         self.engine.detach(self.now_ns, conn);
     }
 
-    /// What has to be acknowledged before a flush of the connection is done: the remote memory access that was sent so far. Messages
-    /// are complete when they are sent; they arrive, also after their endpoint is gone, or the connection fails.
+    /// What has to be acknowledged before a flush of the connection is done: the remote memory access that was sent so far.
     #[must_use]
     pub fn flush_mark(&self, conn: ConnId) -> u64 {
         match self.rma_marks.get(usize::from(conn.slot())) {

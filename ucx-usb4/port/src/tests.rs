@@ -200,6 +200,26 @@ fn messages_arrive_in_order_over_rails_that_lose_repeat_and_overtake() {
 }
 
 #[test]
+fn a_peer_is_silent_when_it_does_not_acknowledge_messages() {
+    let mut pair = Pair::new("rails = 1");
+    let (mut arrived, mut events) = (Vec::new(), Vec::new());
+    pair.turn(&mut arrived, &mut events);
+    while !pair.send(1, b"hello") {
+        pair.turn(&mut arrived, &mut events);
+    }
+    let sent = pair.a.sent_mark(pair.a_to_b);
+    // Nobody calls b.
+    while !pair.a.is_silent(pair.a_to_b) {
+        assert!(!pair.a.is_acknowledged(pair.a_to_b, sent));
+        serve(&mut pair.a);
+    }
+    while !pair.a.is_acknowledged(pair.a_to_b, sent) {
+        pair.turn(&mut arrived, &mut events);
+    }
+    assert!(!pair.a.is_silent(pair.a_to_b), "nothing is under way");
+}
+
+#[test]
 fn puts_and_gets_of_any_length_move_the_bytes() {
     for cable in ["rails = 1", "rails = 3\nloss = 0.02\nreorder_us = 20"] {
         let mut pair = Pair::new(cable);

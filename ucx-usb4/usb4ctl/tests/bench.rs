@@ -26,6 +26,15 @@ impl Cable {
         command
     }
 
+    /// A measurement that takes a minute, when it is at work.
+    fn measuring(&self, address: &str) -> Child {
+        let mut measuring = self.bench("0");
+        measuring.args([address, "--sizes", "8", "--seconds", "60"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let measuring = measuring.spawn().unwrap();
+        wait_for_traffic(self);
+        measuring
+    }
+
     /// A listener on node 1, and the address that it prints.
     fn listener(&self) -> (Child, String) {
         let mut child = self.bench("1").arg("--listen").stdout(Stdio::piped()).spawn().unwrap();
@@ -103,10 +112,7 @@ fn the_other_side_is_named_by_its_address() {
 fn a_side_that_dies_is_reported_with_what_to_do() {
     let cable = Cable::new("rails = 1");
     let (mut listener, address) = cable.listener();
-    let mut measuring = cable.bench("0");
-    measuring.args([&address, "--sizes", "8", "--seconds", "60"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let measuring = measuring.spawn().unwrap();
-    wait_for_traffic(&cable);
+    let measuring = cable.measuring(&address);
     signal(&listener, Signal::KILL);
     listener.wait().unwrap();
     let output = measuring.wait_with_output().unwrap();
@@ -119,10 +125,7 @@ fn a_side_that_dies_is_reported_with_what_to_do() {
 fn ctrl_c_ends_both_sides_and_prints_what_there_is() {
     let cable = Cable::new("rails = 1");
     let (mut listener, address) = cable.listener();
-    let mut measuring = cable.bench("0");
-    measuring.args([&address, "--sizes", "8", "--seconds", "60"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let measuring = measuring.spawn().unwrap();
-    wait_for_traffic(&cable);
+    let measuring = cable.measuring(&address);
     signal(&measuring, Signal::INT);
     let output = measuring.wait_with_output().unwrap();
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(130), ""));
