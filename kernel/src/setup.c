@@ -147,6 +147,12 @@ int u4dma_chan_setup(struct u4dma_chan *chan, struct usb4_dma_setup *cmd)
 	chan->incarnation = get_random_u64();
 	tx_entries = roundup_pow_of_two(chan->tx_frames);
 	rx_entries = roundup_pow_of_two(chan->rx_frames + RX_NOTICES);
+	/*
+	 * Channels that were closed give their memory and their places back in
+	 * free_work(). Who closes one and sets up the next at once must not meet
+	 * a limit because of the first.
+	 */
+	flush_workqueue(u4dma_wq);
 	ret = u4dma_memory_alloc(chan, tx_entries, rx_entries);
 	if (ret)
 		return ret;
