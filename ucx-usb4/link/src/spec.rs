@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::OpenError;
-use crate::kernel::DEVICE;
+use crate::kernel::{self, DEVICE};
 use crate::sim::Profile;
 
 /// The value of `UCX_USB4_LINKS`.
@@ -28,6 +28,15 @@ impl LinkSpec {
         match self {
             LinkSpec::Auto | LinkSpec::Kernel => Path::new(DEVICE).exists(),
             LinkSpec::SimProfile(_) | LinkSpec::SimFile(_) => true,
+        }
+    }
+
+    /// The controller that carries the cables, by its name on the PCI bus; `None`: not known, or there is none, as of a simulated cable.
+    #[must_use]
+    pub fn controller(&self) -> Option<String> {
+        match self {
+            LinkSpec::Auto | LinkSpec::Kernel => kernel::controller(),
+            LinkSpec::SimProfile(_) | LinkSpec::SimFile(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The component `usb4` with its one memory domain and one transport, as UCX finds them.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_void};
 
 use ucx_sys::public::*;
 use ucx_sys::{DeregMode, Device, MdCaps, MemRegion, MkeyFlags, PeerAddress, Rkey, Transport, Unreachable};
@@ -56,18 +56,18 @@ unsafe impl Transport for Usb4 {
 
     unsafe fn query_devices(md: *mut uct_md_t) -> Result<Vec<Device>, ucs_status_t> {
         // SAFETY: `md` is open.
-        match unsafe { Md::links(md) } {
-            Some(links) if links.is_present() => {}
+        let links = match unsafe { Md::links(md) } {
+            Some(links) if links.is_present() => links,
             Some(_) => {
                 complain(&OpenError::NoDevice);
                 return Ok(Vec::new());
             }
             // Complained of when the memory domain was opened.
             None => return Ok(Vec::new()),
-        }
-        let device =
-            Device { name: "usb4".to_owned(), kind: UCT_DEVICE_TYPE_NET, sys_device: UCS_SYS_DEVICE_ID_UNKNOWN };
-        Ok(vec![device])
+        };
+        let place = links.controller().and_then(|name| CString::new(name).ok());
+        let sys_device = place.map_or(UCS_SYS_DEVICE_ID_UNKNOWN, |name| ucx_sys::sys_device(&name));
+        Ok(vec![Device { name: "usb4".to_owned(), kind: UCT_DEVICE_TYPE_NET, sys_device }])
     }
 
     unsafe fn iface_open(

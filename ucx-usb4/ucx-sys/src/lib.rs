@@ -30,11 +30,13 @@ pub mod public;
 mod registered;
 #[cfg(test)]
 mod testing;
+mod topology;
 mod transport;
 
 pub use adapt::NO_IFACE_OPS;
 pub use detect::{Refusal, Version, supported};
 pub use registered::{Registered, complete, invoke_am, register, registered};
+pub use topology::sys_device;
 pub use transport::{
     DeregMode, Device, HOST_MEMORY, MdCaps, MdFlags, MemFlags, MemRegion, MkeyFlags, PeerAddress, Rkey, Transport,
     Unreachable,

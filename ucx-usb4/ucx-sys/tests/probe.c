@@ -20,6 +20,7 @@
         } \
     } while (0)
 
+const char *ucs_topo_sys_device_bdf_name(uint8_t sys_dev, char *buffer, size_t max);
 struct dereg_params { uint64_t mask; unsigned flags; uct_mem_h memh; uct_completion_t *comp; };
 struct pack_params { uint64_t mask; unsigned flags; };
 struct reach_params { uint64_t mask; const void *device, *iface; char *info; size_t info_len; int scope; size_t lengths[2]; };
@@ -65,6 +66,7 @@ static void open_md(void)
     uct_md_attr_t attr;
     uct_tl_resource_desc_t *resources;
     unsigned count;
+    char place[32];
     CHECK(uct_md_config_read(component, NULL, NULL, &config));
     CHECK(uct_md_open(component, "nulltl", config, &md));
     uct_config_release(config);
@@ -75,7 +77,8 @@ static void open_md(void)
            attr.reg_cost.m);
     CHECK(uct_md_query_tl_resources(md, &resources, &count));
     for (unsigned i = 0; i < count; ++i) {
-        printf("device %s/%s type %d\n", resources[i].tl_name, resources[i].dev_name, resources[i].dev_type);
+        printf("device %s/%s type %d at %s\n", resources[i].tl_name, resources[i].dev_name, resources[i].dev_type,
+               ucs_topo_sys_device_bdf_name(resources[i].sys_device, place, sizeof(place)));
     }
     uct_release_tl_resource_list(resources);
 }

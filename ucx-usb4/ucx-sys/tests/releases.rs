@@ -161,7 +161,7 @@ ucs_config_release_nop ucs_config_release_string ucs_config_release_table ucs_co
 ucs_config_sprintf_double ucs_config_sprintf_memunits ucs_config_sprintf_string ucs_config_sprintf_time
 ucs_config_sprintf_uint ucs_config_sscanf_bool ucs_config_sscanf_double ucs_config_sscanf_memunits
 ucs_config_sscanf_string ucs_config_sscanf_table ucs_config_sscanf_time ucs_config_sscanf_uint ucs_global_opts
-ucs_log_dispatch ucs_malloc ucs_status_string uct_base_ep_fence uct_base_ep_t_class uct_base_ep_t_init
+ucs_log_dispatch ucs_malloc ucs_status_string ucs_topo_find_device_by_bdf_name uct_base_ep_fence uct_base_ep_t_class uct_base_ep_t_init
 uct_base_iface_estimate_perf uct_base_iface_fence uct_base_iface_flush uct_base_iface_progress_disable
 uct_base_iface_progress_enable uct_base_iface_query uct_base_iface_t_class uct_base_iface_t_init
 uct_component_register uct_iface_config_table uct_iface_handle_ep_err uct_md_config_table
@@ -182,8 +182,8 @@ fn expected(minor: u32) -> String {
         "\
 md nulltl max_reg 1099511627776 key 8 reg 1 need_rkey 1
 md access 1 reg 1 cost 0.5 0.25
-device nulltl/null_0 type 0
-device nulltl/null_1 type 0
+device nulltl/null_0 type 0 at 00fe:fd:1c.3
+device nulltl/null_1 type 0 at <unknown>
 packed with flags 0
 unpacked 1 flags {ACCESS_RMA}
 release: Success

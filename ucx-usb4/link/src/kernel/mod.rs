@@ -35,7 +35,7 @@ use crate::FabricId;
 
 pub use channel::KernelChannel;
 pub use error::DeviceError;
-pub use observe::{NodeView, ProcessView, RailState, RailView, inspect};
+pub use observe::{NodeView, ProcessView, RailState, RailView, controller, inspect};
 
 /// The kernel module's device.
 pub(crate) const DEVICE: &str = "/dev/usb4dma";

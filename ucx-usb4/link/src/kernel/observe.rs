@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::board;
@@ -129,6 +129,23 @@ fn inspect_at(sysfs: &Path, pci: &Path, procfs: &Path) -> io::Result<Option<Node
     }))
 }
 
+/// The controller of the node's rails, by its name on the PCI bus. Those of a machine with several are alike to whoever asks how near
+/// the cables are to a CPU, so it is the first; `None` if they sit at different NUMA nodes, or no cable was ever there.
+#[must_use]
+pub fn controller() -> Option<String> {
+    controller_at(Path::new(SYSFS))
+}
+
+fn controller_at(sysfs: &Path) -> Option<String> {
+    let rails = fs::read_dir(sysfs.join("rails")).ok()?;
+    let place = |rail: PathBuf| Some((read(&rail.join("nhi")).ok()?, read(&rail.join("numa_node")).ok()?));
+    let mut places: Vec<_> = rails.flatten().filter_map(|rail| place(rail.path())).collect();
+    places.retain(|(nhi, _)| !nhi.is_empty());
+    places.sort_unstable();
+    let (first, numa_node) = places.first()?;
+    places.iter().all(|(_, other)| other == numa_node).then(|| first.clone())
+}
+
 fn rail(id: RailId, folder: &Path, pci: &Path) -> io::Result<RailView> {
     let file = |name: &str| folder.join(name);
     let mut counters = BTreeMap::new();
@@ -246,6 +263,21 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, format!("{contents}\n")).unwrap();
         }
+    }
+
+    #[test]
+    fn the_first_controller_stands_for_all_that_are_equally_near() {
+        let folder = tempfile::tempdir().unwrap();
+        let sysfs = folder.path();
+        assert_eq!(controller_at(sysfs), None);
+        // A rail that has never been up has no controller yet.
+        write(sysfs, &[("rails/0/nhi", ""), ("rails/0/numa_node", "-1")]);
+        assert_eq!(controller_at(sysfs), None);
+        write(sysfs, &[("rails/1/nhi", "0000:c7:00.6"), ("rails/1/numa_node", "0")]);
+        write(sysfs, &[("rails/2/nhi", "0000:c7:00.5"), ("rails/2/numa_node", "0")]);
+        assert_eq!(controller_at(sysfs).as_deref(), Some("0000:c7:00.5"));
+        write(sysfs, &[("rails/2/numa_node", "1")]);
+        assert_eq!(controller_at(sysfs), None);
     }
 
     #[test]

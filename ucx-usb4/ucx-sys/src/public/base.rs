@@ -128,6 +128,7 @@ unsafe extern "C" {
     ) -> ucs_status_t;
     pub(crate) fn uct_base_iface_estimate_perf(iface: uct_iface_h, perf_attr: *mut c_void) -> ucs_status_t;
     pub(crate) fn ucs_class_call_cleanup_chain(class: *const ucs_class_t, object: *mut c_void, limit: c_int);
+    pub(crate) fn ucs_topo_find_device_by_bdf_name(name: *const c_char, sys_dev: *mut u8) -> ucs_status_t;
     pub(crate) fn ucs_malloc(size: usize, name: *const c_char) -> *mut c_void;
     pub(crate) fn ucs_log_dispatch(
         file: *const c_char,
