@@ -1,5 +1,5 @@
-# Two Debian guests, two cables: MPI over usb4 while cables are pulled, ranks are killed, the driver leaves, and a host restarts.
-# Each fault has a defined effect, and after each the same program must run again.
+# Two Debian guests, two cables: MPI over usb4 while cables are pulled, ranks are killed, the driver leaves, and a host sleeps or
+# restarts. Each fault has a defined effect, and after each the same program must run again.
 #
 #   cargo xtask vm mpi --part faults
 . /lib.sh
@@ -103,6 +103,15 @@ busybox rmmod usb4_dma || fail "rmmod: the module does not leave an idle system"
 busybox insmod /job/artifacts/usb4_dma.ko rails=2
 rails_up 4 60
 works reload
+
+# The other host sleeps, and its rank with it.
+load_start 200
+put_to_sleep 1 8
+rails_up 0 60
+under_load sleep
+rails_up 4 90
+load_passes sleep "the other host slept for a while"
+works sleep
 
 # The other host restarts without a word.
 export UCX_USB4_REPLUG_TIMEOUT=5s UCX_USB4_PEER_TIMEOUT=5s

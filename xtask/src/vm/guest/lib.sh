@@ -48,6 +48,27 @@ fault() {
     [ "$(busybox head -n 1 "/job/fault.$h.$_faults.done")" = ok ] || fail "fault $*: $(cat "/job/fault.$h.$_faults.done")"
 }
 
+# suspend SECONDS: this guest suspends to idle, all drivers down to the last, and resumes by the kernel's own test of that (pm_test): of the
+# emulated machine's devices none can wake it. Without /job, since virtio-9p does not live through it: no other process may have a file
+# open there, and what is said meanwhile is shown afterwards.
+suspend() {
+    _driver=/sys/bus/virtio/drivers/9pnet_virtio
+    _device=$(cd $_driver && echo virtio*)
+    exec > /tmp/meanwhile 2>&1
+    busybox umount /job || { cat /tmp/meanwhile >> "/job/out.$h"; exec >> "/job/out.$h" 2>&1; fail "something has files of /job open"; }
+    echo "$_device" > $_driver/unbind
+    echo s2idle > /sys/power/mem_sleep
+    echo platform > /sys/power/pm_test
+    echo "$1" > /sys/module/suspend/parameters/pm_test_delay
+    echo mem > /sys/power/state; _slept=$?
+    echo none > /sys/power/pm_test
+    echo "$_device" > $_driver/bind
+    busybox mount -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=131072 job /job
+    exec >> "/job/out.$h" 2>&1
+    cat /tmp/meanwhile
+    [ $_slept = 0 ] || fail "this guest does not sleep: $(busybox dmesg | busybox grep PM: | busybox tail -n 3)"
+}
+
 # Services that peers offer: one line each, such as 0-1.0 network
 services() {
     for _s in /sys/bus/thunderbolt/devices/*.*; do

@@ -29,6 +29,8 @@ usb4_install() {
             *) cp "$_file" $prefix/bin && chmod +x "$prefix/bin/${_file##*/}" ;;
         esac
     done
+    # Where a login through ssh finds it.
+    mkdir -p /usr/local/bin && ln -sf $prefix/bin/usb4ctl /usr/local/bin/usb4ctl
 }
 
 # mpi PROGRAM...: two ranks, one on each of the first two guests, over what UCX_TLS says.
@@ -40,12 +42,20 @@ mpi() {
 # on_peer COMMAND: on the second guest, over the management network.
 on_peer() { ssh node1 "$1" < /dev/null; }
 
-# Only the first guest goes on; the others wait until it calls finish.
+# Only the first guest goes on; the others do what it asks for with put_to_sleep, until it calls finish.
 only_first() {
     [ "$h" = 0 ] && return
-    wait_for 1800 test -e /job/finished || fail "the first guest did not finish"
-    exit 0
+    while wait_for "$limit" _asked; do
+        [ ! -e /job/finished ] || exit 0
+        _seconds=$(cat "/job/sleep.$h")
+        rm "/job/sleep.$h"
+        suspend "$_seconds"
+    done
+    fail "the first guest did not finish"
 }
+_asked() { [ -e /job/finished ] || [ -e "/job/sleep.$h" ]; }
+# put_to_sleep GUEST SECONDS: has another guest sleep.
+put_to_sleep() { echo "$2" > "/job/sleep.tmp"; mv /job/sleep.tmp "/job/sleep.$1"; }
 finish() { touch /job/finished; }
 
 # count_events NAME FILTER EVENT...: counts trace events from now on; "" for no filter. Such as: count_events bells "" usb4_dma/usb4_dma_doorbell
