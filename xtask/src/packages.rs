@@ -70,6 +70,13 @@ pub(crate) const KUNIT: &[Package] = &[
     Package { name: "bc", why: "computes the kernel's constants", probe: Probe::Program(&["bc"]) },
 ];
 
+/// What a kernel for x86 needs beside that.
+pub(crate) const OBJTOOL: &[Package] = &[Package {
+    name: "libelf-dev",
+    why: "the kernel's build checks object files with it",
+    probe: Probe::Header("gelf.h"),
+}];
+
 /// What mpi4py's suite needs beside that.
 pub(crate) const MPI4PY: &[Package] = &[
     Package { name: "python3-mpi4py", why: "MPI for Python", probe: Probe::Python("mpi4py") },

@@ -1,18 +1,20 @@
 //! The kernel module against the kernels of `cargo xtask vm`.
 //!
 //! [`toolchain`], [`headers`] and [`source`] hold what is downloaded; [`build`] builds the module for one kernel; [`lint`] runs the
-//! kernel developers' checkers; [`test`] runs the module in guests. In a kernel that is a process ([`uml`]) [`debug`] runs it under the
-//! kernel's own detectors, and [`kunit`] its pure parts.
+//! kernel developers' checkers; [`test`] runs the module in guests. Kernels with all detectors are our [`own`]: one that is a process
+//! ([`uml`]), where [`debug`] runs the module and [`kunit`] its pure parts, and one for guests ([`x86`]).
 
 mod build;
 mod debug;
 mod headers;
 mod kunit;
 mod lint;
+mod own;
 mod source;
 mod test;
 mod toolchain;
 mod uml;
+mod x86;
 
 use std::path::PathBuf;
 
@@ -86,18 +88,24 @@ pub(crate) fn test_all(full: bool) -> Result<u64> {
 }
 
 fn run_tests(cache: &Cache, tools: &Tools, options: &test::Options) -> Result<()> {
-    let toolchain = Toolchain::fetch(cache)?;
-    test::run(cache, tools, options, |kernel| {
-        let headers = Headers::fetch(cache, &toolchain, kernel)?;
-        build::build(&toolchain, &headers, &kernel.series, &[])
-    })
+    test::run(tools, options, |series| prepare(cache, tools, series))
 }
 
-/// The module for a kernel, built as far as it is not up to date.
-pub(crate) fn module(cache: &Cache, kernel: &Kernel) -> Result<PathBuf> {
+/// A [kernel for guests](fetch), and the module for it, built as far as it is not up to date.
+pub(crate) fn prepare(cache: &Cache, tools: &Tools, series: &str) -> Result<(Kernel, PathBuf)> {
+    let kernel = fetch(cache, tools, series)?;
+    if series == x86::SERIES {
+        return Ok((kernel, x86::module(cache, tools)?));
+    }
     let toolchain = Toolchain::fetch(cache)?;
-    let headers = Headers::fetch(cache, &toolchain, kernel)?;
-    Ok(build::build(&toolchain, &headers, &kernel.series, &[])?.module)
+    let headers = Headers::fetch(cache, &toolchain, &kernel)?;
+    let module = build::build(&toolchain, &headers, &kernel.series, &[])?.module;
+    Ok((kernel, module))
+}
+
+/// A kernel for guests: of a series of Debian's, or our own with detectors.
+pub(crate) fn fetch(cache: &Cache, tools: &Tools, series: &str) -> Result<Kernel> {
+    if series == x86::SERIES { x86::kernel(cache, tools) } else { Kernel::fetch(cache, tools, series, false) }
 }
 
 fn check(cache: &Cache, tools: &Tools) -> Result<()> {

@@ -9,8 +9,7 @@ use clap::Args;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::build::Built;
-use crate::vm::cache::Cache;
+use super::x86;
 use crate::vm::kernel::Kernel;
 use crate::vm::session::{self, Image, Job, Report};
 use crate::vm::tools::Tools;
@@ -20,7 +19,7 @@ use crate::workspace;
 /// How to test.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Kernel series, or "all"
+    /// Kernel series, "all", or "debug": our own kernel with KASAN, lockdep and kmemleak, which is built once in half an hour
     #[arg(long, value_delimiter = ',', default_value = "all")]
     pub(crate) kernel: Vec<String>,
     /// Only these scenarios of kernel/testbed/scenarios
@@ -48,7 +47,7 @@ struct Scenario {
     results: &'static [(&'static str, &'static str)],
 }
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "uapi",
         limit_s: 240,
@@ -60,10 +59,19 @@ const SCENARIOS: [Scenario; 7] = [
     Scenario { name: "usb4dma-rails", topology: "pair:2", ..SCENARIO },
     Scenario { name: "usb4dma-frames", topology: "pair:2", ..SCENARIO },
     Scenario { name: "usb4dma-storm", topology: "pair:2", ..SCENARIO },
+    Scenario { name: "usb4dma-refused", topology: "pair:2", ..SCENARIO },
+    Scenario {
+        name: "usb4dma-suspend",
+        topology: "pair:2",
+        results: &[("suspend", "frames over two sleeps")],
+        ..SCENARIO
+    },
     Scenario { name: "usb4dma-iommu", iommu: true, ..SCENARIO },
 ];
 const SCENARIO: Scenario = Scenario { name: "", topology: "pair", limit_s: 200, iommu: false, results: &[] };
 
+/// How many times longer all takes under the detectors.
+const DETECTORS_SLOW: u64 = 4;
 /// How long the load of `unplug` goes on.
 const LOAD_S: u64 = 30;
 
@@ -91,26 +99,23 @@ impl Options {
     }
 }
 
-/// Runs the scenarios on each series and shows a table. `build` makes the module for a kernel.
+/// Runs the scenarios on each series and shows a table. `prepare` gives a kernel and the module for it.
 ///
 /// # Errors
 /// When any of them failed.
-pub(crate) fn run(
-    cache: &Cache,
-    tools: &Tools,
-    options: &Options,
-    build: impl Fn(&Kernel) -> Result<Built>,
-) -> Result<()> {
+pub(crate) fn run(tools: &Tools, options: &Options, prepare: impl Fn(&str) -> Result<(Kernel, PathBuf)>) -> Result<()> {
     let programs = [conformance()?, frames()?];
     let seed = options.fuzz_seed.unwrap_or_else(|| std::process::id() ^ random_seed());
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(["kernel", "scenario", "what it saw", "wall", "verdict"]);
     let mut failures = Vec::new();
     for series in crate::vm::series(&options.kernel) {
-        let kernel = Kernel::fetch(cache, tools, series, false)?;
-        let module = build(&kernel)?.module;
-        let wanted = |scenario: &&Scenario| {
-            options.scenario.is_empty() || options.scenario.iter().any(|name| name == scenario.name)
+        let (kernel, module) = prepare(series)?;
+        let has_detectors = series == x86::SERIES;
+        // It has no IOMMU: there its own detector watches the mappings.
+        let wanted = |scenario: &&Scenario| match options.scenario.is_empty() {
+            true => !(has_detectors && scenario.iommu),
+            false => options.scenario.iter().any(|name| name == scenario.name),
         };
         for scenario in SCENARIOS.iter().filter(wanted) {
             println!("{}: {}", kernel.release, scenario.name);
@@ -121,7 +126,7 @@ pub(crate) fn run(
                 topology: scenario.topology.to_owned(),
                 rings: 12,
                 artifacts: [module.clone()].into_iter().chain(programs.clone()).collect(),
-                limit_s: scenario.limit_s + options.fuzz_seconds,
+                limit_s: scenario.limit_s * if has_detectors { DETECTORS_SLOW } else { 1 } + options.fuzz_seconds,
                 image: Image::Busybox,
                 may_reboot: false,
             };

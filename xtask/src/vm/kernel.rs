@@ -111,7 +111,8 @@ impl Kernel {
         Ok(())
     }
 
-    fn examine(series: &str, folder: PathBuf) -> Result<Kernel> {
+    /// The kernel of an unpacked package.
+    pub(crate) fn examine(series: &str, folder: PathBuf) -> Result<Kernel> {
         let roots = [folder.join("usr/lib/modules"), folder.join("lib/modules")];
         let root = roots.into_iter().find(|root| root.is_dir()).context("the kernel package has no modules")?;
         let release = fs::read_dir(&root)?.next().context("the kernel package has no modules")??.file_name();

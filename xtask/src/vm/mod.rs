@@ -58,7 +58,7 @@ pub(crate) enum Vm {
     Mpi(mpi::Options),
     /// Run a shell script in each guest
     Run {
-        /// Kernel series
+        /// Kernel series, or "debug" for our own with KASAN, lockdep and kmemleak
         #[arg(long, default_value = "6.12")]
         kernel: String,
         /// Runs in every guest: $h is its number, $n how many there are; functions are in /lib.sh
@@ -144,7 +144,7 @@ pub(crate) fn run(vm: &Vm) -> Result<()> {
         Vm::Mpi(options) => mpi::run(&cache, options),
         Vm::Run { kernel, script, topology, rings, image, artifact, limit_s, may_reboot, guests } => {
             let tools = Tools::fetch(&cache, false)?;
-            let kernel = Kernel::fetch(&cache, &tools, kernel, false)?;
+            let kernel = crate::kernel::fetch(&cache, &tools, kernel)?;
             let image = match image {
                 ImageName::Busybox => Image::Busybox,
                 ImageName::Debian => Image::Debian(debian::fetch(&cache, &tools, false)?),

@@ -14,7 +14,7 @@ use super::{GuestOptions, debian};
 use crate::{kernel, stage};
 
 /// What a part may take in the guests, in seconds: emulated, on a busy machine.
-const LIMIT_S: u64 = 1200;
+const LIMIT_S: u64 = 2400;
 /// What the guests get of a staged prefix.
 const STAGED: [&str; 4] =
     ["lib/ucx-usb4/libuct_usb4.so.0", "lib/ucx-usb4/libucx_usb4_preload.so", "bin/usb4ctl", "bin/ring"];
@@ -22,7 +22,7 @@ const STAGED: [&str; 4] =
 /// What to show, and on what.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Kernel series, or "all"
+    /// Kernel series, "all", or "debug" for our own with KASAN, lockdep and kmemleak
     #[arg(long, value_delimiter = ',', default_value = "6.12")]
     kernel: Vec<String>,
     /// What to show
@@ -87,8 +87,7 @@ pub(crate) fn run(cache: &Cache, options: &Options) -> Result<()> {
     table.load_preset(presets::UTF8_BORDERS_ONLY);
     table.set_header(["kernel", "part", "what", "seen"]);
     for series in super::series(&options.kernel) {
-        let kernel = Kernel::fetch(cache, &tools, series, false)?;
-        let module = kernel::module(cache, &kernel)?;
+        let (kernel, module) = kernel::prepare(cache, &tools, series)?;
         for part in &options.part {
             println!("{}: {}: booting two guests", kernel.release, part.name());
             let job = job(*part, &kernel, &module, &prefix, &image)?;
