@@ -81,5 +81,5 @@ fi
 barrier done
 say "counters: $(counters)"
 busybox rmmod usb4_dma || fail "usb4_dma does not unload"
-busybox rmmod thunderbolt || fail "thunderbolt does not unload"
+unload_thunderbolt
 barrier end

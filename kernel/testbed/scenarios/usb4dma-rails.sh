@@ -54,5 +54,5 @@ done
 barrier gone
 [ "$h" = 0 ] || wait_for 20 up 0 || fail "rails to a module that is gone"
 [ "$h" = 0 ] || busybox rmmod usb4_dma || fail "usb4_dma does not unload"
-busybox rmmod thunderbolt || fail "thunderbolt does not unload"
+unload_thunderbolt
 barrier end
