@@ -142,6 +142,7 @@ pub(crate) unsafe extern "C" fn ep_destroy(handle: uct_ep_h) {
     // SAFETY: UCX destroys an endpoint once, and uses it no more.
     let ep = unsafe { Box::from_raw(ep) };
     let iface = ep.iface();
+    iface.flushes().cancel(&raw const *ep);
     iface.remove_endpoint(ep.conn, &ep);
     iface.port().detach(ep.conn);
     // SAFETY: `ep_create` initialized the base.

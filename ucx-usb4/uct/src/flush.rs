@@ -33,6 +33,8 @@ impl Goal {
 /// A completion that waits for its goals.
 struct Waiting {
     goals: Vec<Goal>,
+    /// The endpoint that is flushed; null for the whole interface.
+    ep: *const Ep,
     completion: *mut uct_completion_t,
 }
 
@@ -72,22 +74,20 @@ impl Flushes {
 
     /// Completes every flush that waits for a connection that failed.
     pub(crate) fn fail(&self, conn: ConnId, status: ucs_status_t) {
-        let mut failed = Vec::new();
-        self.0.borrow_mut().retain(|flush| {
-            let concerned = flush.goals.iter().any(|goal| goal.conn == conn);
-            if concerned {
-                failed.push(flush.completion);
-            }
-            !concerned
-        });
-        for completion in failed {
-            // SAFETY: the completion is ours from the flush call until now.
-            unsafe { complete(completion, status) };
-        }
+        self.end(|flush| flush.goals.iter().any(|goal| goal.conn == conn), status);
     }
 
-    fn add(&self, goals: Vec<Goal>, completion: *mut uct_completion_t) {
-        self.0.borrow_mut().push(Waiting { goals, completion });
+    /// Completes every flush of an endpoint that is being destroyed: afterwards UCX has nothing to be told by.
+    pub(crate) fn cancel(&self, ep: *const Ep) {
+        self.end(|flush| std::ptr::eq(flush.ep, ep), UCS_ERR_CANCELED);
+    }
+
+    fn end(&self, concerns: impl Fn(&Waiting) -> bool, status: ucs_status_t) {
+        let ended: Vec<Waiting> = self.0.borrow_mut().extract_if(.., |flush| concerns(flush)).collect();
+        for flush in ended {
+            // SAFETY: the completion is ours from the flush call until now.
+            unsafe { complete(flush.completion, status) };
+        }
     }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn endpoint(ep: &Ep, _flags: u32, completion: *mut uct_completion_t) 
     }
     let iface = ep.iface();
     let goals = goals(iface, [ep.conn()]);
-    start(iface, goals, completion)
+    start(iface, goals, ep, completion)
 }
 
 /// `uct_iface_flush`: all endpoints of the interface.
@@ -118,7 +118,7 @@ pub(crate) unsafe extern "C" fn iface_flush(
     let iface = unsafe { Iface::from_handle(handle) };
     let conns = iface.port().connections();
     let goals = goals(iface, conns);
-    start(iface, goals, completion)
+    start(iface, goals, std::ptr::null(), completion)
 }
 
 /// What is not acknowledged yet, and a request to the peers to say so soon.
@@ -136,12 +136,31 @@ fn goals(iface: &Iface, conns: impl IntoIterator<Item = ConnId>) -> Vec<Goal> {
     goals
 }
 
-fn start(iface: &Iface, goals: Vec<Goal>, completion: *mut uct_completion_t) -> ucs_status_t {
+fn start(iface: &Iface, goals: Vec<Goal>, ep: *const Ep, completion: *mut uct_completion_t) -> ucs_status_t {
     if goals.is_empty() {
         return UCS_OK;
     }
     if !completion.is_null() {
-        iface.flushes().add(goals, completion);
+        iface.flushes().0.borrow_mut().push(Waiting { goals, ep, completion });
     }
     UCS_INPROGRESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destroyed_endpoint_ends_its_own_flushes_and_no_others() {
+        let waits = || uct_completion_t { func: None, count: 1, status: UCS_OK };
+        let (mut own, mut other, mut all) = (waits(), waits(), waits());
+        let [ep, another] = [1, 2].map(std::ptr::without_provenance::<Ep>);
+        let flushes = Flushes::default();
+        for (ep, completion) in [(ep, &raw mut own), (another, &raw mut other), (std::ptr::null(), &raw mut all)] {
+            flushes.0.borrow_mut().push(Waiting { goals: Vec::new(), ep, completion });
+        }
+        flushes.cancel(ep);
+        assert_eq!((own.count, own.status), (0, UCS_ERR_CANCELED));
+        assert_eq!((other.count, all.count, flushes.0.borrow().len()), (1, 1, 2));
+    }
 }
