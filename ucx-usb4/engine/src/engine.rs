@@ -1,22 +1,25 @@
 //! The engine: all connections of one channel.
 
+mod access;
+mod flush;
+mod slots;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
-use usb4_wire::extension::{GetRequest, OpErrorReason};
 use usb4_wire::{Address, Header, NodeId, RailId, RailSet};
 
 use crate::connection::{Connection, Phase};
 use crate::credits::Pool;
-use crate::remote::{Offer, Request};
 use crate::shared::Shared;
 use crate::strangers::Strangers;
 use crate::timers::{Deadlines, NEVER};
 use crate::{
-    Atomic, Body, Config, ConnId, ConnInfo, ConnectError, Delivery, Event, Failure, Fill, Message, Peer, Rails,
-    Refused, Released, Stats, Transfer, Transmit, Verdict,
+    Body, Config, ConnId, ConnectError, Delivery, Event, Failure, Message, Peer, Rails, Refused, Released, Stats,
+    Transmit, Verdict,
 };
+use slots::Slot;
 
 /// The protocol engine of one channel, generic over the driver's handles: `T` for frames that it sends, `R` for frames that it received.
 ///
@@ -33,15 +36,6 @@ pub struct Engine<T, R> {
     buried: Stats,
     /// When [`Engine::close`] stops waiting.
     close_deadline_ns: u64,
-}
-
-/// A connection and what it shares with the others.
-type Parts<'a, T, R> = (&'a mut Connection<T, R>, &'a mut Shared<T, R>);
-
-/// Where a connection lives.
-pub(crate) struct Slot<T, R> {
-    generation: u16,
-    pub(crate) conn: Option<Box<Connection<T, R>>>,
 }
 
 impl<T: Copy, R: Copy> Engine<T, R> {
@@ -370,163 +364,6 @@ impl<T: Copy, R: Copy> Engine<T, R> {
         self.bury();
     }
 
-    // Flushing and fencing.
-
-    /// The number after the last frame sent on the connection. A flush is over when [`Engine::acked_mark`] has reached what this was.
-    pub fn sent_mark(&self, conn: ConnId) -> u64 {
-        self.lookup(conn).map_or(0, |conn| conn.tx.next())
-    }
-
-    /// The number before which every frame sent on the connection is acknowledged. It stops when the connection fails.
-    pub fn acked_mark(&self, conn: ConnId) -> u64 {
-        self.lookup(conn).map_or(0, |conn| conn.tx.una())
-    }
-
-    /// Since when the peer has acknowledged nothing of what is under way; `None` when nothing is.
-    pub fn silent_since_ns(&self, conn: ConnId) -> Option<u64> {
-        self.lookup(conn).filter(|conn| !conn.tx.is_empty()).map(|conn| conn.progress_ns)
-    }
-
-    /// Own operations of the connection that are not complete.
-    pub fn outstanding_ops(&self, conn: ConnId) -> usize {
-        self.lookup(conn).and_then(|conn| conn.operations.as_ref()).map_or(0, |operations| operations.outstanding())
-    }
-
-    /// Asks for an [`Event::Unblocked`] when everything sent so far is acknowledged; not if it is already.
-    pub fn want_flush(&mut self, conn: ConnId) {
-        if let Some((conn, _)) = self.parts(conn) {
-            let mark = conn.tx.next();
-            conn.waiting.flush = (conn.tx.una() < mark).then_some(mark);
-        }
-    }
-
-    /// Asks the peer to acknowledge now what has arrived, and the rest as soon as it does; also a question whether it lives.
-    pub fn request_ack(&mut self, now_ns: u64, conn: ConnId) {
-        if let Some((conn, cx)) = self.parts(conn) {
-            conn.request_ack(cx, now_ns);
-        }
-    }
-
-    /// The driver is about to sleep: acknowledgements that wait for company go out with the next [`Engine::poll_transmit`], so that no
-    /// timer must wake it for them.
-    pub fn acknowledge_all(&mut self) {
-        let mut from = 0;
-        // Who owes an acknowledgement has a timer for it.
-        while let Some(slot) = self.shared.deadlines.first_due(from, NEVER - 1) {
-            from = slot + 1;
-            if let Some(conn) = self.slots[slot].conn.as_mut() {
-                conn.acknowledge_now(&mut self.shared);
-            }
-        }
-    }
-
-    /// What is sent or asked for after this on the connection takes effect after what was before.
-    pub fn fence(&mut self, conn: ConnId) {
-        if let Some((conn, _)) = self.parts(conn) {
-            conn.fence();
-        }
-    }
-
-    // Remote memory access.
-
-    /// Queues a put; [`Event::Completed`] tells its end, when the target has the bytes.
-    ///
-    /// # Errors
-    /// [`Refused::Ops`] when too many operations wait, [`Refused::Failed`].
-    pub fn put(&mut self, conn: ConnId, transfer: Transfer) -> Result<(), Refused> {
-        self.ask(conn, Request::Put(transfer))
-    }
-
-    /// Queues a get; [`Event::Completed`] tells its end, after the last [`Content::GetData`](crate::Content::GetData) was delivered: place the
-    /// bytes before looking at events.
-    ///
-    /// # Errors
-    /// As [`Engine::put`].
-    pub fn get(&mut self, conn: ConnId, transfer: Transfer) -> Result<(), Refused> {
-        self.ask(conn, Request::Get(transfer))
-    }
-
-    /// Queues an atomic operation; [`Event::Completed`] tells its end.
-    ///
-    /// # Errors
-    /// As [`Engine::put`].
-    pub fn atomic(&mut self, conn: ConnId, atomic: Atomic) -> Result<(), Refused> {
-        self.ask(conn, Request::Atomic(atomic))
-    }
-
-    fn ask(&mut self, conn: ConnId, request: Request) -> Result<(), Refused> {
-        let Some((conn, cx)) = self.parts(conn) else { return Err(Refused::Failed(Failure::Closed)) };
-        conn.ask(cx, request)
-    }
-
-    /// The next frame that the driver shall fill for an operation or an answer. Connections take turns, frame by frame.
-    #[inline]
-    pub fn poll_fill(&mut self, now_ns: u64, rails: &impl Rails) -> Option<Fill> {
-        self.settle();
-        for _ in 0..self.shared.fillable.len() {
-            let &slot = self.shared.fillable.front()?;
-            let Some(conn) = self.slots[usize::from(slot)].conn.as_mut() else {
-                self.shared.fillable.pop_front();
-                continue;
-            };
-            match conn.next_fill(&mut self.shared, rails) {
-                Offer::Fill(fill) => return Some(fill),
-                Offer::Blocked => {
-                    conn.retry_rails(&mut self.shared, now_ns);
-                    self.shared.fillable.rotate_left(1);
-                }
-                Offer::Nothing => {
-                    self.shared.fillable.pop_front();
-                    conn.operations.iter_mut().for_each(|operations| operations.listed = false);
-                }
-            }
-        }
-        None
-    }
-
-    /// Sends a frame that was filled as `fill` said.
-    ///
-    /// # Errors
-    /// Gives the frame back when something else was sent on the connection since, or it has ended: ask for a new [`Fill`].
-    pub fn commit_fill(&mut self, now_ns: u64, fill: &Fill, frame: T, rails: &impl Rails) -> Result<Transmit<T>, T> {
-        let Some((conn, cx)) = self.parts(fill.conn) else { return Err(frame) };
-        let Some((rail, header)) = conn.commit_fill(cx, now_ns, fill, frame, rails) else { return Err(frame) };
-        // The next connection's turn.
-        if cx.fillable.front() == Some(&conn.slot()) {
-            cx.fillable.rotate_left(1);
-        }
-        Ok(transmit_frame(conn, rail, &header, frame))
-    }
-
-    /// The region that an answer would read is gone: the requester is told instead.
-    pub fn reject_fill(&mut self, fill: &Fill, reason: OpErrorReason) {
-        if let Some((conn, cx)) = self.parts(fill.conn) {
-            conn.reject_fill(cx, fill, reason);
-        }
-    }
-
-    /// Answers a peer's get with the bytes at `local_addr`, which must be readable until the connection no longer asks for them.
-    pub fn respond_get(&mut self, conn: ConnId, request: &GetRequest, local_addr: u64) {
-        if let Some((conn, cx)) = self.parts(conn) {
-            conn.respond_get(cx, request, local_addr);
-        }
-    }
-
-    /// Answers a peer's fetching atomic with the old value.
-    pub fn respond_atomic(&mut self, conn: ConnId, op: u32, old: u64) {
-        if let Some((conn, cx)) = self.parts(conn) {
-            conn.respond_atomic(cx, op, old);
-        }
-    }
-
-    /// Refuses a peer's operation. To be called when its [`Delivery`] is handled, before anything is polled from the engine or sent: the
-    /// acknowledgement must not overtake the refusal.
-    pub fn reject(&mut self, conn: ConnId, op: u32, reason: OpErrorReason) {
-        if let Some((conn, cx)) = self.parts(conn) {
-            conn.reject(cx, op, reason);
-        }
-    }
-
     // The end.
 
     /// Closes every connection, as when the channel itself is closed. Go on driving the engine until [`Engine::is_closed`]: it takes no longer
@@ -543,40 +380,6 @@ impl<T: Copy, R: Copy> Engine<T, R> {
     /// Whether no connection is left.
     pub fn is_closed(&self) -> bool {
         self.slots.iter().all(|slot| slot.conn.is_none())
-    }
-
-    /// Why a connection is over, if it is. A connection that is no longer known was closed.
-    pub fn failure(&self, conn: ConnId) -> Option<Failure> {
-        match self.lookup(conn)?.phase {
-            Phase::Over(failure) => Some(failure),
-            _ => None,
-        }
-    }
-
-    /// What a connection has counted.
-    pub fn stats(&self, conn: ConnId) -> Option<Stats> {
-        self.lookup(conn).map(|conn| conn.snapshot())
-    }
-
-    /// Every connection.
-    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
-        self.slots.iter().filter_map(|slot| slot.conn.as_deref()).map(|conn| conn.id)
-    }
-
-    /// What there is to know of a connection.
-    pub fn info(&self, conn: ConnId) -> Option<ConnInfo> {
-        self.lookup(conn).map(ConnInfo::of)
-    }
-
-    /// What all connections have counted, those that have ended included, and damaged frames of none.
-    pub fn totals(&self) -> Stats {
-        let living = self.slots.iter().filter_map(|slot| slot.conn.as_deref());
-        living.fold(self.buried, |totals, conn| totals.plus(&conn.snapshot()))
-    }
-
-    /// Counts a frame whose header could not be parsed. Whose it was, nobody knows; to its connection it is lost.
-    pub fn handle_damaged(&mut self) {
-        self.buried.invalid += 1;
     }
 
     // Inside.
@@ -596,71 +399,6 @@ impl<T: Copy, R: Copy> Engine<T, R> {
             }
         }
         self.bury();
-    }
-
-    /// A connection and what it shares with the others.
-    #[inline]
-    pub(crate) fn parts(&mut self, id: ConnId) -> Option<Parts<'_, T, R>> {
-        let slot = self.slots.get_mut(usize::from(id.slot()))?;
-        if slot.generation != id.generation() {
-            return None;
-        }
-        slot.conn.as_deref_mut().map(|conn| (conn, &mut self.shared))
-    }
-
-    fn lookup(&self, id: ConnId) -> Option<&Connection<T, R>> {
-        let slot = self.slots.get(usize::from(id.slot()))?;
-        slot.conn.as_deref().filter(|_| slot.generation == id.generation())
-    }
-
-    /// A connection that new endpoints to `peer` join from now on.
-    pub(crate) fn create(&mut self, now_ns: u64, peer: Peer) -> Result<ConnId, ConnectError> {
-        let Config { connections_max, rx_pool_frames, window_min, .. } = self.shared.config;
-        let no_room = ConnectError::NoRoom { limit: connections_max.min(rx_pool_frames / u32::from(window_min)) };
-        let slot = match self.free.pop_front() {
-            Some(slot) => slot,
-            None if self.slots.len() < connections_max as usize => {
-                self.slots.push(Slot { generation: 0, conn: None });
-                self.shared.deadlines.grow();
-                self.slots.len() as u16 - 1
-            }
-            None => return Err(no_room),
-        };
-        let entry = &mut self.slots[usize::from(slot)];
-        let id = ConnId::new(slot, entry.generation);
-        self.last_serial = self.last_serial.wrapping_add(1);
-        let Some(conn) = Connection::new(&mut self.shared, id, peer, self.last_serial, now_ns) else {
-            self.free.push_front(slot);
-            return Err(no_room);
-        };
-        entry.conn = Some(Box::new(conn));
-        self.peers.insert(peer, slot);
-        Ok(id)
-    }
-
-    /// Frees the slots of connections that are over and that nobody holds, after ending those whose peer lives on as somebody else.
-    pub(crate) fn bury(&mut self) {
-        while let Some(peer) = self.shared.confirmed.pop() {
-            let conns = self.slots.iter_mut().filter_map(|slot| slot.conn.as_mut());
-            let earlier = |conn: &&mut Box<Connection<T, R>>| {
-                conn.peer.address == peer.address && conn.peer.incarnation != peer.incarnation
-            };
-            conns.filter(earlier).for_each(|conn| conn.fail(&mut self.shared, Failure::PeerRestarted));
-        }
-        while let Some(slot) = self.shared.ended.pop() {
-            let entry = &mut self.slots[usize::from(slot)];
-            let Some(conn) = entry.conn.take_if(|conn| conn.is_over() && conn.refs == 0) else { continue };
-            entry.generation = entry.generation.wrapping_add(1);
-            self.buried = self.buried.plus(&Stats { in_flight: 0, window: 0, ..conn.snapshot() });
-            if self.peers.get(&conn.peer) == Some(&slot) {
-                self.peers.remove(&conn.peer);
-            }
-            self.shared.deadlines.correct(usize::from(slot), NEVER);
-            self.shared.ready.retain(|&other| other != slot);
-            self.shared.fillable.retain(|&other| other != slot);
-            self.shared.deliverable.retain(|&other| other != slot);
-            self.free.push_back(slot);
-        }
     }
 }
 
