@@ -1,8 +1,7 @@
 //! `osu_fop_latency`: latency of MPI_Fetch_and_op, a sum of 8 bytes.
 
 use super::atomics;
-use super::rma::{self, ATOMIC_DEFAULTS, ATOMIC_OPTIONS, Shape};
-use super::sync::{Sync, Traffic};
+use super::rma::{self, ATOMIC_DEFAULTS, ATOMIC_OPTIONS, LATENCY, LATENCY_MEANING};
 use crate::bench::{BenchError, Benchmark, Ranks, Run};
 use crate::measure::Context;
 use crate::mpi_raw::Reduction;
@@ -11,8 +10,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     name: "fop_latency",
     title: "OSU MPI_Fetch_and_op latency Test",
     about: "Latency of MPI_Fetch_and_op, a sum of 8 bytes",
-    meaning: "Rank 0 measures one access and its synchronisation. With a passive synchronisation (lock, lock_all, flush, flush_local) that is the \
-              latency; with pscw and fence rank 1 then does the same to rank 0, and half of the time of both is. The mean of the timed iterations.",
+    meaning: LATENCY_MEANING,
     options: ATOMIC_OPTIONS,
     defaults: ATOMIC_DEFAULTS,
     ranks: Ranks::Two,
@@ -20,10 +18,9 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
 };
 
 fn run(context: &mut Context<'_>) -> Result<(), BenchError> {
-    let shape = Shape { traffic: Traffic::Latency, accesses: 1, default_sync: Sync::Flush };
     rma::run(
         context,
-        &shape,
+        &LATENCY,
         |setup| {
             let (origin, result) = (setup.messages_in(setup.origin)[0], setup.messages_in(setup.result)[0]);
             let (window, target) = (setup.window, setup.targets()[0]);

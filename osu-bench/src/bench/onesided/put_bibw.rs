@@ -1,9 +1,10 @@
 //! `osu_put_bibw`: bandwidth of MPI_Put in both directions at once.
 
-use super::rma::{self, BANDWIDTH_DEFAULTS, BANDWIDTH_OPTIONS, Shape};
+use super::put;
+use super::rma::{BANDWIDTH_DEFAULTS, BANDWIDTH_OPTIONS, Shape};
 use super::sync::{Sync, Traffic};
 use crate::bench::{BenchError, Benchmark, Ranks, Run};
-use crate::measure::{Context, Pieces};
+use crate::measure::Context;
 
 pub(super) const BENCHMARK: Benchmark = Benchmark {
     name: "put_bibw",
@@ -19,23 +20,5 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
 
 fn run(context: &mut Context<'_>) -> Result<(), BenchError> {
     let shape = Shape { traffic: Traffic::Both, accesses: context.options.window, default_sync: Sync::Pscw };
-    rma::run(
-        context,
-        &shape,
-        |setup| {
-            let places = setup.messages_in(setup.origin);
-            let (window, targets) = (setup.window, setup.targets());
-            Box::new(move || {
-                for (&place, &target) in places.iter().zip(&targets) {
-                    window.put(place, target);
-                }
-            })
-        },
-        |setup| {
-            let sends = if setup.accesses { setup.pieces(setup.origin.bytes(), setup.rank) } else { Vec::new() };
-            let receives =
-                if setup.is_accessed { setup.pieces(setup.window.bytes(), setup.peer()) } else { Vec::new() };
-            Box::new(Pieces { sends, receives })
-        },
-    )
+    put::run(context, &shape)
 }

@@ -26,6 +26,18 @@ pub(super) const BANDWIDTH_DEFAULTS: Defaults =
 pub(super) const ATOMIC_DEFAULTS: Defaults =
     Defaults { sizes: Sizes { min_bytes: 8, max_bytes: 8 }, counts: Counts::LATENCY, element: Element::Long };
 
+/// What all latencies mean.
+pub(super) const LATENCY_MEANING: &str = "Rank 0 measures one access and its synchronisation. With a passive synchronisation \
+    (lock, lock_all, flush, flush_local) that is the latency; with pscw and fence rank 1 then does the same to rank 0, and half of \
+    the time of both is. The mean of the timed iterations.";
+/// What bandwidths one way mean.
+pub(super) const BANDWIDTH_MEANING: &str = "An iteration is a window of 64 accesses (-W), each to a place of its own, and their \
+    synchronisation, measured by rank 0. MB/s are millions of bytes per second: all bytes of the timed iterations over the sum of \
+    their times.";
+
+/// One access at a time.
+pub(super) const LATENCY: Shape = Shape { traffic: Traffic::Latency, accesses: 1, default_sync: Sync::Flush };
+
 /// What a one-sided benchmark does, apart from its access.
 pub(super) struct Shape {
     /// Who accesses whom.
