@@ -17,85 +17,75 @@ local KINDS = {
 local DIRECTIONS = { [0] = "sent", [1] = "received" }
 local ATOMICS = { [1] = "Add", [2] = "And", [3] = "Or", [4] = "Xor", [5] = "Swap", [6] = "CompareSwap" }
 
--- name, type, offset, length, format, title, names of values
+-- Each field begins where the one before it ends.
+local LENGTHS = { uint8 = 1, uint16 = 2, uint32 = 4, uint64 = 8 }
+
+-- Lists of fields: name, type, format, title, names of values.
 local PREFIX = {
-  { "direction", "uint8", 0, 1, base.DEC, "Direction", DIRECTIONS },
-  { "rail", "uint8", 1, 1, base.DEC, "Rail" },
+  { "direction", "uint8", base.DEC, "Direction", DIRECTIONS },
+  { "rail", "uint8", base.DEC, "Rail" },
 }
 local HEADER = {
-  { "version", "uint8", 0, 1, base.DEC, "Version" },
-  { "kind", "uint8", 1, 1, base.DEC, "Kind", KINDS },
-  { "flags", "uint8", 2, 1, base.HEX, "Flags" },
-  { "hop_limit", "uint8", 3, 1, base.DEC, "Hop limit" },
-  { "payload_len", "uint16", 4, 2, base.DEC, "Payload length" },
-  { "check", "uint16", 6, 2, base.HEX, "Check" },
-  { "dst_node", "uint32", 8, 4, base.HEX, "Destination node" },
-  { "src_node", "uint32", 12, 4, base.HEX, "Source node" },
-  { "dst_channel", "uint16", 16, 2, base.DEC, "Destination channel" },
-  { "src_channel", "uint16", 18, 2, base.DEC, "Source channel" },
-  { "window", "uint16", 20, 2, base.DEC, "Window" },
-  { "word", "uint16", 22, 2, base.DEC, "Word" },
-  { "token", "uint64", 24, 8, base.HEX, "Token" },
-  { "psn", "uint32", 32, 4, base.HEX, "Number" },
-  { "ack", "uint32", 36, 4, base.HEX, "Acknowledges everything before" },
+  { "version", "uint8", base.DEC, "Version" },
+  { "kind", "uint8", base.DEC, "Kind", KINDS },
+  { "flags", "uint8", base.HEX, "Flags" },
+  { "hop_limit", "uint8", base.DEC, "Hop limit" },
+  { "payload_len", "uint16", base.DEC, "Payload length" },
+  { "check", "uint16", base.HEX, "Check" },
+  { "dst_node", "uint32", base.HEX, "Destination node" },
+  { "src_node", "uint32", base.HEX, "Source node" },
+  { "dst_channel", "uint16", base.DEC, "Destination channel" },
+  { "src_channel", "uint16", base.DEC, "Source channel" },
+  { "window", "uint16", base.DEC, "Window" },
+  { "word", "uint16", base.DEC, "Word" },
+  { "token", "uint64", base.HEX, "Token" },
+  { "psn", "uint32", base.HEX, "Number" },
+  { "ack", "uint32", base.HEX, "Acknowledges everything before" },
 }
 -- Each flag is a bit of its own, whatever the kind.
 local FLAGS = { "FIRST", "LAST", "FENCE", "ACK_REQUEST", "FETCH", "GOING_AWAY", "AGREED" }
 
+local function key(of) return { of .. ".key", "uint64", base.HEX, "Key" } end
+local function address(of) return { of .. ".remote_addr", "uint64", base.HEX, "Remote address" } end
+local function operation(of) return { of .. ".op", "uint32", base.DEC, "Operation" } end
+local function reason(of) return { of .. ".reason", "uint8", base.DEC, "Reason" } end
+
 local HANDSHAKE = {
-  { "handshake.incarnation", "uint64", 0, 8, base.HEX, "Incarnation" },
-  { "handshake.peer_incarnation", "uint64", 8, 8, base.HEX, "Peer's incarnation" },
-  { "handshake.token", "uint64", 16, 8, base.HEX, "Token to use" },
-  { "handshake.serial", "uint32", 24, 4, base.DEC, "Serial" },
+  { "handshake.incarnation", "uint64", base.HEX, "Incarnation" },
+  { "handshake.peer_incarnation", "uint64", base.HEX, "Peer's incarnation" },
+  { "handshake.token", "uint64", base.HEX, "Token to use" },
+  { "handshake.serial", "uint32", base.DEC, "Serial" },
 }
 -- By kind: what the payload begins with.
 local BODIES = {
   Connect = HANDSHAKE,
   Accept = HANDSHAKE,
   Reset = {
-    { "reset.refused", "uint64", 0, 8, base.HEX, "Refused token" },
-    { "reset.incarnation", "uint64", 8, 8, base.HEX, "Incarnation" },
-    { "reset.reason", "uint8", 16, 1, base.DEC, "Reason" },
+    { "reset.refused", "uint64", base.HEX, "Refused token" },
+    { "reset.incarnation", "uint64", base.HEX, "Incarnation" },
+    reason("reset"),
   },
-  Refuse = {
-    { "refusal.op", "uint32", 0, 4, base.DEC, "Operation" },
-    { "refusal.reason", "uint8", 4, 1, base.DEC, "Reason" },
-  },
-  Put = {
-    { "put.key", "uint64", 0, 8, base.HEX, "Key" },
-    { "put.remote_addr", "uint64", 8, 8, base.HEX, "Remote address" },
-    { "put.op", "uint32", 16, 4, base.DEC, "Operation" },
-  },
-  GetRequest = {
-    { "get.key", "uint64", 0, 8, base.HEX, "Key" },
-    { "get.remote_addr", "uint64", 8, 8, base.HEX, "Remote address" },
-    { "get.len", "uint64", 16, 8, base.DEC, "Length" },
-    { "get.op", "uint32", 24, 4, base.DEC, "Operation" },
-  },
-  GetResponse = {
-    { "get_response.offset", "uint64", 0, 8, base.DEC, "Offset" },
-    { "get_response.op", "uint32", 8, 4, base.DEC, "Operation" },
-  },
+  Refuse = { operation("refusal"), reason("refusal") },
+  Put = { key("put"), address("put"), operation("put") },
+  GetRequest = { key("get"), address("get"), { "get.len", "uint64", base.DEC, "Length" }, operation("get") },
+  GetResponse = { { "get_response.offset", "uint64", base.DEC, "Offset" }, operation("get_response") },
   AtomicRequest = {
-    { "atomic.key", "uint64", 0, 8, base.HEX, "Key" },
-    { "atomic.remote_addr", "uint64", 8, 8, base.HEX, "Remote address" },
-    { "atomic.operand", "uint64", 16, 8, base.HEX, "Operand" },
-    { "atomic.compare", "uint64", 24, 8, base.HEX, "Comparand" },
-    { "atomic.op", "uint32", 32, 4, base.DEC, "Operation" },
-    { "atomic.code", "uint8", 36, 1, base.DEC, "Code", ATOMICS },
-    { "atomic.width", "uint8", 37, 1, base.DEC, "Bytes" },
+    key("atomic"),
+    address("atomic"),
+    { "atomic.operand", "uint64", base.HEX, "Operand" },
+    { "atomic.compare", "uint64", base.HEX, "Comparand" },
+    operation("atomic"),
+    { "atomic.code", "uint8", base.DEC, "Code", ATOMICS },
+    { "atomic.width", "uint8", base.DEC, "Bytes" },
   },
-  AtomicResponse = {
-    { "atomic_response.old", "uint64", 0, 8, base.HEX, "Old value" },
-    { "atomic_response.op", "uint32", 8, 4, base.DEC, "Operation" },
-  },
+  AtomicResponse = { { "atomic_response.old", "uint64", base.HEX, "Old value" }, operation("atomic_response") },
 }
 
 local fields = {}
 
 local function declare(list)
   for _, entry in ipairs(list) do
-    local name, kind, _, _, format, title, values = table.unpack(entry)
+    local name, kind, format, title, values = table.unpack(entry)
     if not fields[name] then
       fields[name] = ProtoField[kind]("usb4." .. name, title, format, values)
     end
@@ -119,13 +109,15 @@ usb4.experts = { short }
 
 -- Adds the fields of a list to a tree; false where the bytes end before.
 local function add(tree, list, bytes)
+  local offset = 0
   for _, entry in ipairs(list) do
-    local name, _, offset, length = table.unpack(entry)
+    local name, length = entry[1], LENGTHS[entry[2]]
     if offset + length > bytes:len() then
       tree:add_proto_expert_info(short)
       return false
     end
     tree:add_le(fields[name], bytes(offset, length))
+    offset = offset + length
   end
   return true
 end
