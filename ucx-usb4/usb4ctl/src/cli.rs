@@ -26,7 +26,13 @@ Settings of the transport (UCX_USB4_LINKS and others) are UCX settings: `ucx_inf
 )]
 pub(crate) struct Cli {
     /// Folder with libuct_usb4.so.0 and libucx_usb4_preload.so [default: found from where usb4ctl is installed]
-    #[arg(long, global = true, value_name = "FOLDER", env = "USB4CTL_LIBDIR")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FOLDER",
+        env = "USB4CTL_LIBDIR",
+        help_heading = "Options of all commands"
+    )]
     pub(crate) libdir: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -214,8 +220,12 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
     /// What UCX_USB4_TRACE made
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "pid", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+
+    /// The files that these running processes record into, instead of FILE (`usb4ctl status` lists the processes)
+    #[arg(long, value_delimiter = ',', value_name = "PID", conflicts_with = "files")]
+    pub(crate) pid: Vec<u32>,
 
     /// Print what is added to the files, too, until Ctrl-C
     #[arg(long, conflicts_with = "pcap")]

@@ -1,6 +1,7 @@
 //! `usb4ctl bench` between two processes over a simulated cable.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -145,6 +146,58 @@ fn an_address_of_other_cables_is_refused() {
     assert!(stderr(&nonsense).contains("--host"), "{}", stderr(&nonsense));
     signal(&listener, Signal::INT);
     assert_eq!(listener.wait_with_output().unwrap().status.code(), Some(130));
+}
+
+/// The other host is this one, behind a real ssh and a real sshd with keys of their own. Where openssh-server is not installed nothing
+/// is tested.
+#[test]
+fn the_other_side_is_started_through_ssh() {
+    const SSHD: &str = "/usr/sbin/sshd";
+    if !Path::new(SSHD).exists() {
+        eprintln!("{SSHD} is not there: nothing is tested");
+        return;
+    }
+    let cable = Cable::new("rails = 1");
+    let folder = cable.folder.path().display();
+    let write = |name: &str, text: String| std::fs::write(cable.folder.path().join(name), text).unwrap();
+    for key in ["host", "user"] {
+        let mut keygen = Command::new("ssh-keygen");
+        let made = keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(cable.folder.path().join(key)).status();
+        assert!(made.unwrap().success());
+    }
+    if rustix::process::geteuid().is_root() {
+        // As its service has it: root's sshd wants an empty folder.
+        std::fs::create_dir_all("/run/sshd").unwrap();
+    }
+    let programs = Path::new(env!("CARGO_BIN_EXE_usb4ctl")).parent().unwrap().display();
+    write(
+        "sshd_config",
+        format!(
+            "HostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nStrictModes no\nPermitRootLogin yes\nUsePAM no\n\
+             PidFile none\nSetEnv PATH={programs}:/usr/bin:/bin UCX_USB4_SIM_NODE=1\n"
+        ),
+    );
+    let host_key = std::fs::read_to_string(cable.folder.path().join("host.pub")).unwrap();
+    write("known_hosts", format!("lab2 {host_key}"));
+    write(
+        "ssh_config",
+        format!(
+            "Host lab2\nProxyCommand {SSHD} -i -f {folder}/sshd_config -E {folder}/sshd.log\nIdentityFile {folder}/user\n\
+             IdentitiesOnly yes\nUserKnownHostsFile {folder}/known_hosts\nBatchMode yes\n"
+        ),
+    );
+    // ssh looks for its settings in the user's home, whatever HOME says.
+    write("ssh", format!("#!/bin/sh\nPATH=${{PATH#*:}}\nexec ssh -F {folder}/ssh_config \"$@\"\n"));
+    std::fs::set_permissions(cable.folder.path().join("ssh"), PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    let mut command = cable.bench("0");
+    command.env("PATH", path).args(["--host", "lab2", "--sizes", "8", "--seconds", "0.05", "--json"]);
+    let output = command.output().unwrap();
+    let log = std::fs::read_to_string(cable.folder.path().join("sshd.log")).unwrap_or_default();
+    assert!(output.status.success(), "{}{log}", stderr(&output));
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(figures["protocol_there"]["frames_sent"].as_u64().unwrap() > 0, "{figures}");
+    assert!(log.contains("Accepted publickey"), "{log}");
 }
 
 /// Until the two sides talk, as an observer sees it.

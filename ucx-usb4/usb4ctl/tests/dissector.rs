@@ -213,6 +213,12 @@ fn record(folder: &Path, messages: usize) -> Vec<PathBuf> {
             port.service();
         }
     }
+    // While they are open, they are found by their process, and after a tenth of a second they hold what was said.
+    let pid = std::process::id().to_string();
+    while !usb4ctl(&["--pid", &pid], &[]).contains("Am FIRST|LAST") {
+        a.service();
+        b.service();
+    }
     drop((a, b));
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "pcap")).collect()

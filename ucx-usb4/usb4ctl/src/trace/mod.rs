@@ -1,6 +1,7 @@
 //! `usb4ctl trace`: frames that `UCX_USB4_TRACE` recorded, readable, or as one capture for Wireshark.
 
 mod capture;
+mod process;
 mod record;
 
 use std::fs::File;
@@ -22,8 +23,11 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Prints or converts.
 pub(crate) fn run(arguments: &TraceArgs) -> anyhow::Result<ExitCode> {
-    let mut captures: Vec<Capture> =
-        arguments.files.iter().map(|path| Capture::open(path)).collect::<Result<_, _>>()?;
+    let mut files = arguments.files.clone();
+    for &pid in &arguments.pid {
+        files.extend(process::recordings(pid)?);
+    }
+    let mut captures: Vec<Capture> = files.iter().map(|path| Capture::open(path)).collect::<Result<_, _>>()?;
     let mut start = None;
     loop {
         let batch = next(&mut captures)?;
