@@ -1,5 +1,7 @@
 //! Counters that a channel keeps and observers read.
 
+use std::fmt;
+
 use crate::{Address, RailId};
 
 /// Traffic of one channel over one rail. Frames count when they were taken for sending, or handed out
@@ -53,6 +55,18 @@ pub enum ConnectionState {
     Closing = 3,
     /// The connection failed.
     Failed = 4,
+}
+
+impl fmt::Display for ConnectionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ConnectionState::Free => "free",
+            ConnectionState::Connecting => "connecting",
+            ConnectionState::Ready => "ready",
+            ConnectionState::Closing => "closing",
+            ConnectionState::Failed => "failed",
+        })
+    }
 }
 
 /// What the engine knows of one connection, shown to observers on a [`Board`](crate::Board).

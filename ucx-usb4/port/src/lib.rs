@@ -25,6 +25,7 @@ use usb4_wire::{NodeId, PAYLOAD_MAX, RailId, RailSet};
 
 use address::{FabricAddress, PortAddress};
 pub use filler::Filler;
+pub use publish::Observer;
 pub use receive::Arrival;
 use residents::Resident;
 pub use rma::{Regions, RemotePlace};
@@ -155,6 +156,7 @@ pub struct Port {
     /// By connection slot: gets or atomics were sent since the last fence.
     unfenced: Vec<bool>,
     resident: Resident,
+    observer: Observer,
     /// When observers are shown the next state.
     publish_at_ns: u64,
     /// Slots that may be shown now.
@@ -232,6 +234,7 @@ impl Port {
         let delayed = channel.rails().iter().any(|rail| rail.is_timed);
         let recorder = options.trace.as_deref().map(|prefix| trace::Recorder::open(prefix, channel.address(), now_ns));
         let recorder = recorder.transpose()?.map(Box::new);
+        let observer = Observer::new(channel.board());
         Ok(Self {
             channel,
             engine: Engine::new(config),
@@ -246,6 +249,7 @@ impl Port {
             rma_marks: Vec::new(),
             unfenced: Vec::new(),
             resident,
+            observer,
             publish_at_ns: now_ns,
             published: 0,
             recorder,

@@ -1,14 +1,48 @@
-//! Shows observers (`usb4ctl status`) what the engine counts, a few times a second.
+//! Shows observers (`usb4ctl status`, UCX's virtual file system) what is counted, a few times a second.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use usb4_engine::{ConnInfo, ConnState};
-use usb4_link::{Carrier, ConnectionState, ConnectionStats};
+use usb4_link::{Board, Carrier, ConnectionState, ConnectionStats, Counters};
 
 use crate::Port;
 
 /// Time between two publications, nanoseconds.
 const INTERVAL_NS: u64 = 100_000_000;
 
+/// A port's counters as other threads may read them, while it is open and afterwards: as they were a tenth of a second before its
+/// owner last called it, or later.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    board: Board,
+    counters: Arc<Mutex<Counters>>,
+}
+
+impl Observer {
+    pub(super) fn new(board: Board) -> Self {
+        Self { board, counters: Arc::default() }
+    }
+
+    /// The connections; 256 at most.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionStats> {
+        self.board.connections().map(|(_, stats)| stats).collect()
+    }
+
+    /// Frames and bytes per rail.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl Port {
+    /// For other threads.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        self.observer.clone()
+    }
+
     /// Publishes every connection when it is time.
     #[inline]
     pub(super) fn publish_if_due(&mut self) {
@@ -25,7 +59,7 @@ impl Port {
             recorder.flush();
         }
         let infos: Vec<ConnInfo> = self.engine.connections().filter_map(|conn| self.engine.info(conn)).collect();
-        let board = self.channel.board();
+        let board = &self.observer.board;
         for slot in 0..self.published {
             if !infos.iter().any(|info| usize::from(info.conn.slot()) == slot) {
                 board.show(slot, None);
@@ -35,10 +69,14 @@ impl Port {
         for info in &infos {
             board.show(usize::from(info.conn.slot()), Some(&shown(info)));
         }
+        // Whoever reads them right now reads those of the last time: the port waits for nobody.
+        if let Ok(mut counters) = self.observer.counters.try_lock() {
+            *counters = self.channel.counters();
+        }
     }
 }
 
-pub(super) fn shown(info: &ConnInfo) -> ConnectionStats {
+fn shown(info: &ConnInfo) -> ConnectionStats {
     let stats = &info.stats;
     ConnectionStats {
         peer: info.peer.address,

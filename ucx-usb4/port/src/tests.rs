@@ -308,7 +308,7 @@ fn atomics_are_applied_once_though_frames_are_lost_and_repeated() {
 }
 
 #[test]
-fn observers_see_the_connection() {
+fn other_threads_see_the_connection_and_its_traffic_while_the_port_is_open_and_afterwards() {
     let mut pair = Pair::new("rails = 1");
     assert!(pair.send(1, b"hello"));
     let (mut arrived, mut events) = (Vec::new(), Vec::new());
@@ -317,7 +317,12 @@ fn observers_see_the_connection() {
     }
     let totals = pair.a.totals();
     assert_eq!((totals.frames_sent, totals.bytes_sent), (1, 5));
-    let info = pair.a.engine.info(pair.a_to_b).unwrap();
-    let shown = crate::publish::shown(&info);
-    assert_eq!((shown.state, shown.tx_frames, shown.peer), (ConnectionState::Ready, 1, pair.b.address().address));
+    pair.a.publish_at_ns = 0;
+    pair.a.service_now();
+    let (observer, peer) = (pair.a.observer(), pair.b.address().address);
+    drop(pair);
+    let seen = std::thread::spawn(move || (observer.connections(), observer.counters())).join().unwrap();
+    let [shown] = seen.0.try_into().unwrap();
+    assert_eq!((shown.state, shown.tx_frames, shown.tx_bytes, shown.peer), (ConnectionState::Ready, 1, 5, peer));
+    assert!(seen.1.rails.iter().any(|(_, rail)| rail.tx_frames > 0), "{:?}", seen.1);
 }

@@ -7,7 +7,7 @@ use ucx_sys::{DeregMode, Device, MdCaps, MemRegion, MkeyFlags, PeerAddress, Rkey
 use usb4_link::OpenError;
 
 use crate::md::{self, Md};
-use crate::{ep, iface, settings, status};
+use crate::{ep, iface, settings, status, vfs};
 use usb4_port::address::{DEVICE_ADDR_LEN, FabricAddress, IFACE_ADDR_LEN, PortAddress};
 
 /// What is registered with UCX.
@@ -24,6 +24,7 @@ unsafe impl Transport for Usb4 {
     const MD_FIELDS: &'static [ucx_sys::config::Field] = settings::MD_FIELDS;
     type Config = settings::Config;
     const FIELDS: &'static [ucx_sys::config::Field] = settings::FIELDS;
+    const VFS_FILES: &'static [ucx_sys::VfsFile] = vfs::FILES;
 
     fn iface_ops() -> uct_iface_ops_t {
         iface::ops()

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::ffi::c_uint;
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use ucx_sys::public::*;
-use ucx_sys::{NO_IFACE_OPS, Registered, invoke_am};
+use ucx_sys::{IfaceId, NO_IFACE_OPS, Registered, invoke_am};
 use usb4_engine::{ConnId, Failure};
 
 use crate::ep::Ep;
@@ -17,9 +18,9 @@ use crate::ops::Operations;
 use crate::pending::Schedule;
 use crate::settings::{Config, Settings};
 use crate::stats::Requested;
-use crate::{am, atomic, ep, event, flush, pending, rma, stats, status};
+use crate::{am, atomic, ep, event, flush, pending, rma, stats, status, vfs};
 use usb4_port::address::{DEVICE_ADDR_LEN, IFACE_ADDR_LEN};
-use usb4_port::{Arrival, Event, MAX_MESSAGE, Port};
+use usb4_port::{Arrival, Event, MAX_MESSAGE, Performance, Port};
 
 /// Arrivals that one call of progress handles at most, so that the other interfaces of the worker have their turn.
 const ARRIVALS_PER_PROGRESS: u32 = 16;
@@ -37,8 +38,10 @@ pub(crate) struct Iface {
     schedule: Schedule,
     flushes: Flushes,
     operations: Operations,
-    requested: Requested,
+    requested: Arc<Requested>,
     settings: Settings,
+    /// As it was when the interface was opened: UCX also asks on other threads, where the port must be left alone.
+    performance: Performance,
     /// Where buffered messages longer than a frame are packed.
     scratch: RefCell<Vec<u8>>,
     /// Messages of several frames that are not complete yet.
@@ -320,6 +323,7 @@ pub(crate) unsafe fn open(
     let port = Port::open(&settings.port, regions)
         .map_err(|error| status::report(status::of_open(&error), format_args!("usb4: {error}")))?;
     let registered = ucx_sys::registered().expect("UCX opens what was registered");
+    let performance = port.performance();
     let scratch = if settings.seg_size > usb4_wire::PAYLOAD_MAX { vec![0; settings.seg_size] } else { Vec::new() };
     let iface = Box::new(Iface {
         base: UnsafeCell::new(MaybeUninit::uninit()),
@@ -329,8 +333,9 @@ pub(crate) unsafe fn open(
         schedule: Schedule::default(),
         flushes: Flushes::default(),
         operations: Operations::default(),
-        requested: Requested::default(),
+        requested: Arc::default(),
         settings,
+        performance,
         scratch: RefCell::new(scratch),
         partial: RefCell::default(),
         unserved: Cell::new(0),
@@ -339,6 +344,8 @@ pub(crate) unsafe fn open(
     // SAFETY: the base is writable and new; the rest is what UCX passed.
     unsafe { registered.init_iface(iface.handle(), md, worker, params, config) }?;
     log::debug!("usb4: opened {}", iface.port().describe());
+    let shown = vfs::Shown { observer: iface.port().observer(), requested: Arc::clone(&iface.requested) };
+    vfs::show(IfaceId::of(iface.handle()), shown);
     Ok(Box::into_raw(iface).cast())
 }
 
@@ -375,6 +382,7 @@ unsafe extern "C" fn iface_close(handle: uct_iface_h) {
     unsafe { uct_base_iface_progress_disable(handle, both) };
     // SAFETY: UCX closes an interface once, after its endpoints, and uses it no more.
     let iface = unsafe { Box::from_raw(handle.cast::<Iface>()) };
+    vfs::hide(IfaceId::of(iface.handle()));
     iface.port().close();
     if let Some(path) = &iface.settings.stats {
         stats::append(path, &iface.port(), &iface.requested);
@@ -383,7 +391,7 @@ unsafe extern "C" fn iface_close(handle: uct_iface_h) {
     unsafe { iface.registered.cleanup_iface(iface.handle()) };
 }
 
-/// `uct_iface_query`.
+/// `uct_iface_query`, on any thread: UCX's virtual file system asks, too.
 unsafe extern "C" fn iface_query(handle: uct_iface_h, attr: *mut uct_iface_attr_t) -> ucs_status_t {
     // SAFETY: an open interface, and where UCX wants its attributes.
     unsafe { uct_base_iface_query(handle.cast(), attr) };
@@ -434,13 +442,12 @@ unsafe extern "C" fn iface_query(handle: uct_iface_h, attr: *mut uct_iface_attr_
     attr.device_addr_len = DEVICE_ADDR_LEN;
     attr.iface_addr_len = IFACE_ADDR_LEN;
     attr.ep_addr_len = 0;
-    let performance = iface.port().performance();
     // All processes of a node share its cables.
     attr.bandwidth.dedicated = 0.0;
-    attr.bandwidth.shared = performance.bytes_per_second;
-    attr.latency.c = performance.latency_seconds;
+    attr.bandwidth.shared = iface.performance.bytes_per_second;
+    attr.latency.c = iface.performance.latency_seconds;
     attr.latency.m = 0.0;
-    attr.overhead = performance.overhead_seconds;
+    attr.overhead = iface.performance.overhead_seconds;
     attr.priority = 0;
     UCS_OK
 }

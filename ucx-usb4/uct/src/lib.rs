@@ -5,7 +5,7 @@
 //! - `component`: the component, its memory domain and device;
 //! - `iface`, `ep`: interfaces and endpoints, with `am` (active messages), `pending`, `flush` and `event` (sleeping);
 //! - `settings`: the `UCX_USB4_*` variables; `status`: the one place where errors become a `ucs_status_t`;
-//!   `on_failure`: whether a lost peer ends the program.
+//!   `on_failure`: whether a lost peer ends the program; `stats`, `vfs`: what was counted, at the end and meanwhile.
 //!
 //! Below it, `usb4_port` joins the protocol engine with a channel of the link, and knows nothing of UCX.
 
@@ -25,6 +25,7 @@ mod rma;
 mod settings;
 mod stats;
 mod status;
+mod vfs;
 
 /// Runs when the library is loaded: UCX looks for components after it has loaded its modules.
 extern "C" fn on_load() {

@@ -1,9 +1,10 @@
 //! What an interface counted, as one line of JSON at its end (`UCX_USB4_STATS`): the proof that usb4 carried the bytes.
 
-use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::json;
 
@@ -21,23 +22,43 @@ pub(crate) struct Requested {
     pub(crate) atomic_fetch: Tally,
 }
 
-/// Calls that were taken, and their bytes.
+impl Requested {
+    /// All of them, by name.
+    pub(crate) fn tallies(&self) -> [(&'static str, &Tally); 7] {
+        [
+            ("put_short", &self.put_short),
+            ("put_bcopy", &self.put_bcopy),
+            ("put_zcopy", &self.put_zcopy),
+            ("get_bcopy", &self.get_bcopy),
+            ("get_zcopy", &self.get_zcopy),
+            ("atomic_post", &self.atomic_post),
+            ("atomic_fetch", &self.atomic_fetch),
+        ]
+    }
+}
+
+/// Calls that were taken, and their bytes. One thread counts, any may read.
 #[derive(Default)]
 pub(crate) struct Tally {
-    calls: Cell<u64>,
-    bytes: Cell<u64>,
+    calls: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Tally {
     /// One more call, of `len_bytes`.
     #[inline]
     pub(crate) fn add(&self, len_bytes: usize) {
-        self.calls.set(self.calls.get() + 1);
-        self.bytes.set(self.bytes.get() + len_bytes as u64);
+        // No locked instruction: nobody else writes them.
+        self.calls.store(self.calls() + 1, Relaxed);
+        self.bytes.store(self.bytes() + len_bytes as u64, Relaxed);
     }
 
-    fn describe(&self) -> serde_json::Value {
-        json!({ "calls": self.calls.get(), "bytes": self.bytes.get() })
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Relaxed)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
     }
 }
 
@@ -72,6 +93,9 @@ fn describe(port: &Port, requested: &Requested) -> serde_json::Value {
             })
         })
         .collect();
+    let tally =
+        |(name, tally): (&str, &Tally)| (name.to_owned(), json!({ "calls": tally.calls(), "bytes": tally.bytes() }));
+    let requested: serde_json::Map<_, _> = requested.tallies().into_iter().map(tally).collect();
     let ucx = ucx_sys::registered().map(|registered| registered.version().to_string());
     json!({
         "ucx": ucx, "node": address.node.0, "channel": address.channel.0, "pid": std::process::id(),
@@ -84,11 +108,6 @@ fn describe(port: &Port, requested: &Requested) -> serde_json::Value {
         "credit_stalls": total.credit_stalls, "rail_stalls": total.rail_stalls,
         "wakeups_sent": counters.wakeups_sent, "sleeps": counters.sleeps,
         "rails": rails,
-        "requested": {
-            "put_short": requested.put_short.describe(), "put_bcopy": requested.put_bcopy.describe(),
-            "put_zcopy": requested.put_zcopy.describe(), "get_bcopy": requested.get_bcopy.describe(),
-            "get_zcopy": requested.get_zcopy.describe(),
-            "atomic_post": requested.atomic_post.describe(), "atomic_fetch": requested.atomic_fetch.describe(),
-        },
+        "requested": requested,
     })
 }

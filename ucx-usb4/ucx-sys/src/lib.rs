@@ -16,7 +16,8 @@
 //! 4. [`invoke_am`] delivers an active message, [`complete`] ends an operation, and
 //!    [`uct_iface_handle_ep_err`](public::uct_iface_handle_ep_err) reports a failed peer.
 //! 5. Settings are members of a `#[repr(C)]` struct, listed with [`field!`]; see [`config`].
-//! 6. Log lines go through the `log` crate's macros: [`log`] hands them to UCX.
+//! 6. What UCX's virtual file system shows of an interface are [`Transport::VFS_FILES`].
+//! 7. Log lines go through the `log` crate's macros: [`log`] hands them to UCX.
 //!
 //! Nothing in a transport may depend on how UCX was configured (`ucs_arbiter_t`, `UCS_ASYNC_BLOCK`, statistics), nor read
 //! fields of UCX's structs that are not in [`public`].
@@ -38,6 +39,6 @@ pub use detect::{Refusal, Version, supported};
 pub use registered::{Registered, complete, invoke_am, register, registered};
 pub use topology::sys_device;
 pub use transport::{
-    DeregMode, Device, HOST_MEMORY, MdCaps, MdFlags, MemFlags, MemRegion, MkeyFlags, PeerAddress, Rkey, Transport,
-    Unreachable,
+    DeregMode, Device, HOST_MEMORY, IfaceId, MdCaps, MdFlags, MemFlags, MemRegion, MkeyFlags, PeerAddress, Rkey,
+    Transport, Unreachable, VfsFile,
 };

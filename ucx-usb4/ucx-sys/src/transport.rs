@@ -45,6 +45,9 @@ pub unsafe trait Transport: 'static {
     /// The settings' names, defaults and help. The first must be [`Field::base`].
     const FIELDS: &'static [Field];
 
+    /// Files that UCX's virtual file system shows in the directory of each interface.
+    const VFS_FILES: &'static [VfsFile] = &[];
+
     /// The table of an interface's and its endpoints' operations. A `None` becomes an entry that answers
     /// `UCS_ERR_UNSUPPORTED`; `iface_is_reachable` may stay `None`, it is made from [`is_reachable`](Self::is_reachable).
     fn iface_ops() -> uct_iface_ops_t;
@@ -306,6 +309,27 @@ pub struct Unreachable(pub String);
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A file that UCX's virtual file system (`ucx_vfs`) shows for each interface.
+#[derive(Debug, Clone, Copy)]
+pub struct VfsFile {
+    /// Where, below the interface's directory.
+    pub path: &'static CStr,
+    /// Its content now. UCX asks on a thread of its own at any time, even while it closes the interface or has closed it.
+    pub read: fn(IfaceId) -> String,
+}
+
+/// An interface by name: there are no two open ones with the same, and it leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IfaceId(usize);
+
+impl IfaceId {
+    /// The name of the interface at this address.
+    #[must_use]
+    pub fn of(iface: *const uct_base_iface_t) -> Self {
+        Self(iface.addr())
     }
 }
 

@@ -4,6 +4,7 @@
  * public headers is declared here. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,13 +163,42 @@ static void ask_connected(uct_ep_h ep, const void *device, const void *address, 
            ((int (*)(uct_ep_h, void *))lookup("uct_ep_is_connected"))(ep, &params));
 }
 
+static void list_name(const char *name, void *own)
+{
+    *(int *)own |= !strcmp(name, "nulltl");
+}
+
+/* As UCX's virtual file system does it: another thread looks into the directory, which fills it, and reads a file. */
+static void *read_vfs(void *directory)
+{
+    char path[256];
+    void *text[32] = { NULL }; /* an ucs_string_buffer_t, which is shorter */
+    int own = 0;
+    ucs_status_t (*list)(const char *, void (*)(const char *, void *), void *) = lookup("ucs_vfs_path_list_dir");
+    ucs_status_t (*read_file)(const char *, void *) = lookup("ucs_vfs_path_read_file");
+    snprintf(path, sizeof path, "%s/nulltl/self", (char *)directory);
+    ((void (*)(void *))lookup("ucs_string_buffer_init"))(text);
+    ucs_status_t listed = list(directory, list_name, &own), status = read_file(path, text);
+    printf("vfs: list %s, ours %d; read %s: %s\n", ucs_status_string(listed), own, ucs_status_string(status),
+           ((const char *(*)(void *))lookup("ucs_string_buffer_cstr"))(text));
+    ((void (*)(void *))lookup("ucs_string_buffer_cleanup"))(text);
+    return NULL;
+}
+
+static void show_vfs(char *directory)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, read_vfs, directory);
+    pthread_join(thread, NULL);
+}
+
 static void use_iface(uct_worker_h worker)
 {
     uct_iface_config_t *config;
     uct_iface_attr_t attr;
     uct_iface_h iface;
     uct_ep_h ep;
-    char device[64], address[64], other[64];
+    char device[64], address[64], other[64], directory[128];
     uct_iface_params_t params = { .field_mask = UCT_IFACE_PARAM_FIELD_OPEN_MODE | UCT_IFACE_PARAM_FIELD_DEVICE,
                                   .open_mode = UCT_IFACE_OPEN_MODE_DEVICE,
                                   .mode.device = { .tl_name = "nulltl", .dev_name = "null_0" } };
@@ -207,8 +237,12 @@ static void use_iface(uct_worker_h worker)
     printf("ep_invalidate: %s\n",
            ucs_status_string(minor >= 21 ? ((ucs_status_t (*)(uct_ep_h, void *))invalidate)(ep, &no_fields)
                                          : ((ucs_status_t (*)(uct_ep_h, unsigned))invalidate)(ep, 0)));
+    snprintf(directory, sizeof directory, "/uct/worker/%p/iface/%p", (void *)worker, (void *)iface);
+    show_vfs(directory);
     uct_ep_destroy(ep);
+    show_vfs(directory);
     uct_iface_close(iface);
+    show_vfs(directory);
 }
 
 int main(int argc, char **argv)

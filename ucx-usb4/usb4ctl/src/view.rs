@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use usb4_link::sim::{ChannelView, FabricView, RailView};
-use usb4_link::{ConnectionState, ConnectionStats, RailCounters};
+use usb4_link::{ConnectionStats, RailCounters};
 
 /// A simulated fabric.
 #[derive(Debug, Serialize)]
@@ -98,7 +98,7 @@ pub(crate) struct ChannelReport {
 pub(crate) struct ConnectionReport {
     pub(crate) peer_node: u32,
     pub(crate) peer_channel: u16,
-    pub(crate) state: &'static str,
+    pub(crate) state: String,
     pub(crate) tx_frames: u64,
     pub(crate) tx_bytes: u64,
     pub(crate) rx_frames: u64,
@@ -204,7 +204,7 @@ impl From<&ConnectionStats> for ConnectionReport {
         ConnectionReport {
             peer_node: stats.peer.node.0,
             peer_channel: stats.peer.channel.0,
-            state: state_name(stats.state),
+            state: stats.state.to_string(),
             tx_frames: stats.tx_frames,
             tx_bytes: stats.tx_bytes,
             rx_frames: stats.rx_frames,
@@ -218,16 +218,5 @@ impl From<&ConnectionStats> for ConnectionReport {
             in_flight: stats.in_flight,
             rtt_us: stats.rtt_ns as f64 / 1e3,
         }
-    }
-}
-
-fn state_name(state: ConnectionState) -> &'static str {
-    match state {
-        ConnectionState::Free => "free",
-        ConnectionState::Connecting => "connecting",
-        ConnectionState::Ready => "ready",
-        ConnectionState::Closing => "closing",
-        ConnectionState::Failed => "failed",
-        _ => "unknown",
     }
 }

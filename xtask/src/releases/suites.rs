@@ -33,7 +33,7 @@ impl Launcher {
         match test.split_once("::").map(|(module, _)| module) {
             Some("open_mpi") => Launcher::OpenMpi,
             Some("mpich") => Launcher::Mpich,
-            _ if matches!(suite, "messages" | "wakeup") => Launcher::NoMpi,
+            _ if matches!(suite, "messages" | "vfs" | "wakeup") => Launcher::NoMpi,
             _ => Launcher::OpenMpi,
         }
     }

@@ -25,7 +25,9 @@ const INCLUDES: &str = "\
 #include \"config.h\"
 #include <stddef.h>
 #include <ucs/config/parser.h>
+#include <ucs/datastruct/string_buffer.h>
 #include <ucs/debug/log_def.h>
+#include <ucs/vfs/base/vfs_obj.h>
 #include <uct/api/uct.h>
 #include <uct/api/v2/uct_v2.h>
 #include <uct/base/uct_component.h>
@@ -209,6 +211,7 @@ fn signatures(minor: u32) -> Vec<String> {
         .map(|(c_type, slot, arguments)| format!("HAS({c_type}, {slot}, ucs_status_t (*)({arguments}));"))
         .collect();
     lines.push("HAS(uct_md_ops_t, close, void (*)(uct_md_h));".into());
+    lines.push("HAS(uct_iface_internal_ops_t, iface_vfs_refresh, void (*)(uct_iface_h));".into());
     if minor >= 15 {
         let reachable = "int (*)(const uct_iface_h, const uct_iface_is_reachable_params_t *)";
         lines.push(format!("HAS(uct_iface_internal_ops_t, iface_is_reachable_v2, {reachable});"));
@@ -224,7 +227,7 @@ fn signatures(minor: u32) -> Vec<String> {
     lines
 }
 
-const FUNCTIONS: [(&str, &str); 15] = [
+const FUNCTIONS: [(&str, &str); 17] = [
     ("uct_component_register", "void (*)(uct_component_t *)"),
     ("uct_tl_register", "void (*)(uct_component_t *, uct_tl_t *)"),
     ("uct_md_query_single_md_resource", "ucs_status_t (*)(uct_component_t *, uct_md_resource_desc_t **, unsigned *)"),
@@ -244,6 +247,11 @@ const FUNCTIONS: [(&str, &str); 15] = [
         "ucs_log_dispatch",
         "void (*)(const char *, unsigned, const char *, ucs_log_level_t, ucs_log_component_config_t *, const char *, ...)",
     ),
+    (
+        "ucs_vfs_obj_add_ro_file",
+        "ucs_status_t (*)(void *, void (*)(void *, ucs_string_buffer_t *, void *, uint64_t), void *, uint64_t, const char *, ...)",
+    ),
+    ("ucs_string_buffer_appendf", "void (*)(ucs_string_buffer_t *, const char *, ...)"),
     ("ucs_config_sscanf_memunits", "int (*)(const char *, void *, const void *)"),
     ("ucs_config_sprintf_memunits", "int (*)(char *, size_t, const void *, const void *)"),
     ("ucs_config_clone_ulong", "ucs_status_t (*)(const void *, void *, const void *)"),

@@ -27,7 +27,7 @@ pub(super) static RELEASE: Release = Release {
 #[repr(C)]
 struct InternalOps {
     iface_estimate_perf: EstimatePerf,
-    iface_vfs_refresh: Unfilled,
+    iface_vfs_refresh: VfsRefresh,
     ep_query: Unfilled,
     ep_invalidate: EpInvalidateFlags,
     ep_connect_to_ep_v2: Unfilled,
@@ -101,7 +101,7 @@ pub(super) fn build<T: Transport>() -> Tables {
     });
     let internal_ops = leak(InternalOps {
         iface_estimate_perf: uct_base_iface_estimate_perf,
-        iface_vfs_refresh: nothing,
+        iface_vfs_refresh: iface_vfs_refresh::<T>,
         ep_query: unsupported,
         ep_invalidate: ep_invalidate_flags::<T>,
         ep_connect_to_ep_v2: unsupported,

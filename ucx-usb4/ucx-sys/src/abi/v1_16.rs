@@ -68,7 +68,7 @@ pub(super) struct MdOps<A> {
 #[repr(C)]
 pub(super) struct InternalOps {
     pub(super) iface_estimate_perf: EstimatePerf,
-    pub(super) iface_vfs_refresh: Unfilled,
+    pub(super) iface_vfs_refresh: VfsRefresh,
     pub(super) ep_query: Unfilled,
     pub(super) ep_invalidate: EpInvalidateFlags,
     pub(super) ep_connect_to_ep_v2: Unfilled,
@@ -189,7 +189,7 @@ pub(super) fn md_ops<T: Transport, A>(
 pub(super) fn internal_ops<T: Transport>() -> *const c_void {
     leak(InternalOps {
         iface_estimate_perf: uct_base_iface_estimate_perf,
-        iface_vfs_refresh: nothing,
+        iface_vfs_refresh: iface_vfs_refresh::<T>,
         ep_query: unsupported,
         ep_invalidate: ep_invalidate_flags::<T>,
         ep_connect_to_ep_v2: unsupported,

@@ -31,7 +31,7 @@ pub(super) static RELEASE: Release = Release {
 struct InternalOps {
     iface_query_v2: IfaceQueryV2,
     iface_estimate_perf: EstimatePerf,
-    iface_vfs_refresh: Unfilled,
+    iface_vfs_refresh: VfsRefresh,
     iface_mem_element_pack: Unfilled,
     ep_query: Unfilled,
     ep_invalidate: EpInvalidateFlags,
@@ -60,7 +60,7 @@ pub(super) fn build<T: Transport>(symbols: &Symbols) -> Tables {
     let internal_ops = leak(InternalOps {
         iface_query_v2: symbols.uct_iface_base_query_v2(),
         iface_estimate_perf: uct_base_iface_estimate_perf,
-        iface_vfs_refresh: nothing,
+        iface_vfs_refresh: iface_vfs_refresh::<T>,
         iface_mem_element_pack: unsupported,
         ep_query: unsupported,
         ep_invalidate: ep_invalidate_flags::<T>,

@@ -36,7 +36,7 @@ pub(super) static RELEASE: Release = Release {
 struct InternalOps {
     iface_query_v2: IfaceQueryV2,
     iface_estimate_perf: EstimatePerf,
-    iface_vfs_refresh: Unfilled,
+    iface_vfs_refresh: VfsRefresh,
     ep_query: Unfilled,
     ep_invalidate: EpInvalidate,
     ep_connect_to_ep_v2: Unfilled,
@@ -94,7 +94,7 @@ pub(super) fn build<T: Transport>(symbols: &Symbols) -> Tables {
     let internal_ops = leak(InternalOps {
         iface_query_v2: symbols.uct_iface_base_query_v2(),
         iface_estimate_perf: uct_base_iface_estimate_perf,
-        iface_vfs_refresh: nothing,
+        iface_vfs_refresh: iface_vfs_refresh::<T>,
         ep_query: unsupported,
         ep_invalidate: ep_invalidate::<T>,
         ep_connect_to_ep_v2: unsupported,

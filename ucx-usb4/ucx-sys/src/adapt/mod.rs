@@ -5,11 +5,13 @@
 mod iface;
 mod md;
 mod ops;
+mod vfs;
 
 pub(crate) use iface::*;
 pub(crate) use md::*;
 pub use ops::NO_IFACE_OPS;
 pub(crate) use ops::complete_iface_ops;
+pub(crate) use vfs::*;
 
 use crate::public::UCS_ERR_UNSUPPORTED;
 

@@ -88,6 +88,16 @@ pub(crate) struct ucs_class_t {
     opaque: [u8; 0],
 }
 
+/// A growing text of UCX's (`ucs_string_buffer_t`); only its address is used.
+#[repr(C)]
+pub(crate) struct ucs_string_buffer_t {
+    opaque: [u8; 0],
+}
+
+/// `ucs_vfs_file_read_cb_t`.
+pub(crate) type ucs_vfs_file_read_cb_t =
+    unsafe extern "C" fn(obj: *mut c_void, text: *mut ucs_string_buffer_t, arg_ptr: *mut c_void, arg_u64: u64);
+
 /// The head of `ucs_global_opts_t`: the log settings of UCX itself, which every release keeps first.
 #[repr(C)]
 pub(crate) struct ucs_log_component_config_t {
@@ -130,6 +140,15 @@ unsafe extern "C" {
     pub(crate) fn ucs_class_call_cleanup_chain(class: *const ucs_class_t, object: *mut c_void, limit: c_int);
     pub(crate) fn ucs_topo_find_device_by_bdf_name(name: *const c_char, sys_dev: *mut u8) -> ucs_status_t;
     pub(crate) fn ucs_malloc(size: usize, name: *const c_char) -> *mut c_void;
+    pub(crate) fn ucs_vfs_obj_add_ro_file(
+        obj: *mut c_void,
+        read: ucs_vfs_file_read_cb_t,
+        arg_ptr: *mut c_void,
+        arg_u64: u64,
+        path_format: *const c_char,
+        ...
+    ) -> ucs_status_t;
+    pub(crate) fn ucs_string_buffer_appendf(text: *mut ucs_string_buffer_t, format: *const c_char, ...);
     pub(crate) fn ucs_log_dispatch(
         file: *const c_char,
         line: c_uint,

@@ -1,7 +1,7 @@
 //! A transport for tests: it sends to itself only, and registers memory whose remote keys can be invalidated. It goes through
 //! everything of a release's layout that a real transport uses, so tests/releases.rs runs it on each release at hand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{CStr, c_uint, c_void};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +43,15 @@ static REGIONS: Mutex<Option<HashMap<u64, MemFlags>>> = Mutex::new(None);
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// The open interfaces, for UCX's virtual file system.
+static OPEN: Mutex<BTreeSet<IfaceId>> = Mutex::new(BTreeSet::new());
+
+/// A long text with everything in it that a format could stumble over.
+fn show(iface: IfaceId) -> String {
+    let open = OPEN.lock().unwrap().contains(&iface);
+    format!("open {open} %s %n{}\0!", "-".repeat(600))
+}
+
 extern "C" fn enter() {
     log::install();
     if let Err(refusal) = register::<NullTl>() {
@@ -71,6 +80,8 @@ unsafe impl Transport for NullTl {
         field!(Config, depth, c"DEPTH", c"7", c"Depth of the queue."),
         field!(Config, factor, c"FACTOR", c"0.25", c"A factor."),
     ];
+
+    const VFS_FILES: &'static [VfsFile] = &[VfsFile { path: c"nulltl/self", read: show }];
 
     fn iface_ops() -> uct_iface_ops_t {
         uct_iface_ops_t {
@@ -156,6 +167,7 @@ unsafe impl Transport for NullTl {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         // SAFETY: allocated above.
         unsafe { (*iface).id = id };
+        OPEN.lock().unwrap().insert(IfaceId::of(iface.cast()));
         Ok(iface.cast())
     }
 
@@ -303,6 +315,7 @@ unsafe extern "C" fn iface_progress(_iface: uct_iface_h) -> c_uint {
 unsafe extern "C" fn iface_close(iface: uct_iface_h) {
     // SAFETY: open until now.
     unsafe { uct_base_iface_progress_disable(iface, UCT_PROGRESS_SEND | UCT_PROGRESS_RECV) };
+    OPEN.lock().unwrap().remove(&IfaceId::of(iface.cast()));
     // SAFETY: made by iface_open.
     registered().into_iter().for_each(|registered| unsafe { registered.cleanup_iface(iface.cast()) });
     // SAFETY: made by iface_open from a box; nothing in it needs to be dropped.
