@@ -1,13 +1,14 @@
 //! A one-sided window of words, which rsmpi does not have: memory of every rank that all others read and change.
 //!
-//! This is the crate's only unsafe code. MPI allocates the memory; the window frees it when it is dropped. All access,
-//! the owner's too, goes through MPI, so no reference to memory that a peer may write ever exists here. A wrong rank or
+//! This is the crate's only unsafe code. MPI allocates the memory; the window frees it when it is dropped. All access goes
+//! through MPI, but for the owner's look at a word of its own; no reference to memory that a peer may write ever exists here. A wrong rank or
 //! count is an MPI error, and MPI's default error handler ends the job: no call returns with one.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mpi::collective::SystemOperation;
 use mpi::datatype::Equivalence;
@@ -19,6 +20,8 @@ use mpi::traits::{Communicator, CommunicatorCollectives};
 #[derive(Debug)]
 pub struct Window<'a, C: Communicator> {
     raw: ffi::MPI_Win,
+    /// This rank's part.
+    memory: *mut u64,
     len: usize,
     comm: &'a C,
     /// Windows are used by the thread that made them.
@@ -45,7 +48,7 @@ impl<'a, C: Communicator> Window<'a, C> {
         // SAFETY: `raw` is a window that no epoch is open for.
         let code = unsafe { ffi::MPI_Win_lock_all(0, raw) };
         check(code, "MPI_Win_lock_all");
-        let window = Window { raw, len, comm, not_send: PhantomData };
+        let window = Window { raw, memory: memory.cast(), len, comm, not_send: PhantomData };
         window.put(comm.rank() as usize, 0, &vec![start; len]);
         // Nobody may touch a part that its owner has not filled.
         comm.barrier();
@@ -79,6 +82,20 @@ impl<'a, C: Communicator> Window<'a, C> {
         check(code, "MPI_Get");
         self.flush(rank);
         words
+    }
+
+    /// A word of this rank's own part, as it is in memory now, without a call of MPI's. Peers' changes show up there when they have
+    /// arrived, as in all memory that the processor keeps coherent (MPI's unified model).
+    ///
+    /// # Panics
+    /// If there is no such word.
+    #[must_use]
+    pub fn look(&self, at: usize) -> u64 {
+        self.place(at, 1);
+        let word = self.memory.wrapping_add(at);
+        // SAFETY: the part's memory is the window's as long as it lives, and was checked to have that word.
+        let word = unsafe { AtomicU64::from_ptr(word) };
+        word.load(Ordering::Acquire)
     }
 
     /// Adds to a word atomically; what it was before.

@@ -2,7 +2,7 @@
 
 use mpi_tests::{Fabric, Job, Mpi, Prefix, under_each_mpi};
 
-under_each_mpi!(large_messages_take_zero_copy_get_or_put);
+under_each_mpi!(large_messages_take_zero_copy_get_or_put, a_target_that_calls_no_mpi_is_served);
 
 /// UCX's rendezvous reads (or writes) large messages straight from buffer to buffer.
 fn large_messages_take_zero_copy_get_or_put(mpi: Mpi) {
@@ -18,6 +18,21 @@ fn large_messages_take_zero_copy_get_or_put(mpi: Mpi) {
     }
     let zero_copy: u64 = outcome.traffic.channels.iter().map(|channel| channel.requested.zero_copy_bytes()).sum();
     assert!(zero_copy >= rounds * length, "{zero_copy} bytes by zero-copy: {:?}", outcome.traffic);
+}
+
+/// Passive-target synchronization: the target comes back when it finds in its memory that all others have finished, and not before.
+fn a_target_that_calls_no_mpi_is_served(mpi: Mpi) {
+    let prefix = Prefix::staged();
+    // MPICH asks the target's library for atomics, whatever the network can do.
+    let additions = if mpi == Mpi::OpenMpi { "100" } else { "0" };
+    for loss in [0.0, 0.01] {
+        let fabric = Fabric::strix_halo(loss);
+        let job = Job::example(mpi, &prefix, &fabric, 2, "absent_target").env("UCX_TLS", "usb4");
+        let outcome = job.args(["500000", additions]).run();
+        outcome.assert_pass();
+        let asked: u64 = outcome.traffic.channels.iter().map(|channel| channel.requested.atomic_fetch.calls).sum();
+        assert!(mpi != Mpi::OpenMpi || asked >= 100, "the additions did not reach usb4: {:?}", outcome.traffic);
+    }
 }
 
 #[test]

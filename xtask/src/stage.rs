@@ -11,8 +11,17 @@ const PACKAGES: [&str; 5] = ["ucx-usb4", "usb4-preload", "usb4ctl", "osu-bench",
 /// Programs, by file name, beside the examples.
 const PROGRAMS: [&str; 2] = ["usb4ctl", "osu-bench"];
 /// The examples, by file name.
-pub(crate) const EXAMPLES: [&str; 8] =
-    ["point_to_point", "collectives", "one_sided", "conjugate_gradient", "sample_sort", "halo", "ring", "tp_infer"];
+pub(crate) const EXAMPLES: [&str; 9] = [
+    "point_to_point",
+    "collectives",
+    "one_sided",
+    "absent_target",
+    "conjugate_gradient",
+    "sample_sort",
+    "halo",
+    "ring",
+    "tp_infer",
+];
 /// Libraries: what cargo calls them, and what UCX and usb4ctl look for.
 const LIBRARIES: [(&str, &str); 2] =
     [("libuct_usb4.so", "libuct_usb4.so.0"), ("libucx_usb4_preload.so", "libucx_usb4_preload.so")];

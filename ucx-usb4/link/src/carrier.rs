@@ -123,6 +123,12 @@ pub trait Carrier {
     /// then the next sender believes that it must wake this channel, which costs it a system call.
     fn disarm(&mut self);
 
+    /// Whether [`arm`](Self::arm) was called and [`disarm`](Self::disarm) was not: somebody sleeps, or has been woken and has not said so.
+    fn is_armed(&self) -> bool;
+
+    /// Makes the event descriptor of an armed channel readable: whoever sleeps on it shall look.
+    fn alert(&mut self);
+
     /// The next change of rails or peers. Cheap enough for every round of progress.
     fn poll_event(&mut self, now_ns: u64) -> Option<LinkEvent>;
 

@@ -258,6 +258,20 @@ impl Carrier for Channel {
         }
     }
 
+    fn is_armed(&self) -> bool {
+        match self {
+            Channel::Sim(channel) => channel.is_armed(),
+            Channel::Kernel(channel) => channel.is_armed(),
+        }
+    }
+
+    fn alert(&mut self) {
+        match self {
+            Channel::Sim(channel) => channel.alert(),
+            Channel::Kernel(channel) => channel.alert(),
+        }
+    }
+
     #[inline]
     fn poll_event(&mut self, now_ns: u64) -> Option<LinkEvent> {
         match self {

@@ -2,12 +2,17 @@
 //!
 //! It is the driver of the engine's `handle_*` and `poll_*`: frames that the channel reaps go in, frames and deadlines that the
 //! engine wants come out. It never calls back: the owner takes arrivals and events one by one, so that what it does with them
-//! may use the port again.
+//! may use the port again. While the owner is away, an attendant may serve the peers: see [`Attended`].
 
 pub mod address;
 mod atomics;
+mod attend;
+mod attendant;
+mod attended;
 mod close;
 mod filler;
+mod kept;
+mod presence;
 mod publish;
 mod receive;
 mod residents;
@@ -24,9 +29,10 @@ use usb4_wire::extension::OpErrorReason;
 use usb4_wire::{NodeId, PAYLOAD_MAX, RailId, RailSet};
 
 use address::{FabricAddress, PortAddress};
+pub use attended::{Attended, Inside};
 pub use filler::Filler;
 pub use publish::Observer;
-pub use receive::Arrival;
+pub use receive::{Arrival, Parcel};
 use residents::Resident;
 pub use rma::{Regions, RemotePlace};
 pub use send::Part;
@@ -150,6 +156,10 @@ pub struct Port {
     active: bool,
     /// The engine may hold deliveries that an earlier arrival unblocked.
     draining: bool,
+    /// What arrived while the owner was away.
+    kept: kept::Shelf,
+    /// The channel was armed for the attendant, not for the owner.
+    attendant_sleeps: bool,
     regions: Regions,
     /// By connection slot: the number after its last frame of remote memory access that nobody else waits for.
     rma_marks: Vec<Option<(ConnId, u64)>>,
@@ -183,7 +193,7 @@ fn window_min(pool_frames: u32, message_frames: usize) -> u16 {
     share.max(message_frames).min(MAX_MESSAGE_FRAMES) as u16
 }
 
-/// How long a flush waits for a peer that acknowledges no messages.
+/// How long a flush waits for a peer that acknowledges no messages: some times what an attendant takes to find its owner away.
 const MESSAGE_PATIENCE_NS: u64 = 50_000_000;
 
 /// What the engine may ask about rails, answered by the channel for one moment.
@@ -245,6 +255,8 @@ impl Port {
             delayed,
             active: false,
             draining: false,
+            kept: kept::Shelf::default(),
+            attendant_sleeps: false,
             regions,
             rma_marks: Vec::new(),
             unfenced: Vec::new(),
@@ -322,7 +334,8 @@ impl Port {
         self.engine.sent_mark(conn)
     }
 
-    /// Whether the peer has acknowledged nothing for a while although something is under way: one that is not called cannot answer.
+    /// Whether the peer has acknowledged nothing for a while although something is under way: nobody may be there to
+    /// answer, where the owner is away without an attendant, or the attendant has kept all that it may.
     #[must_use]
     pub fn is_silent(&self, conn: ConnId) -> bool {
         self.engine.silent_since_ns(conn).is_some_and(|since_ns| self.now_ns >= since_ns + MESSAGE_PATIENCE_NS)
@@ -363,7 +376,13 @@ impl Port {
             return false;
         }
         let retry = retry_ns.map(|ns| self.now_ns + ns);
-        let deadline = [retry, self.engine.poll_timeout()].into_iter().flatten().min();
+        self.attendant_sleeps = false;
+        self.arm_channel(retry)
+    }
+
+    /// Arms for what comes, for the engine's next deadline, and for this one.
+    fn arm_channel(&mut self, retry_at_ns: Option<u64>) -> bool {
+        let deadline = [retry_at_ns, self.engine.poll_timeout()].into_iter().flatten().min();
         self.channel.arm(deadline) == ArmResult::Armed
     }
 
@@ -414,6 +433,8 @@ impl Port {
     }
 }
 
+#[cfg(test)]
+mod attended_tests;
 #[cfg(test)]
 mod doorbell_tests;
 #[cfg(test)]

@@ -4,9 +4,17 @@ use usb4_engine::{ConnId, Content, Delivery, Event as EngineEvent, Verdict};
 use usb4_link::{Carrier, LinkEvent, RxFrame};
 use usb4_wire::{CONTROL_MAX, Flags, Header, RailId};
 
+use crate::kept::Kept;
 use crate::{Event, IDLE_CALLS_PER_CLOCK, Part, Port};
 
-/// Something that came from a peer. Its frame must go back with [`Port::release`].
+/// What the bytes of an arrival lie in. A copyable name, not an owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Parcel(
+    /// None: they are among those that the attendant has kept.
+    Option<RxFrame>,
+);
+
+/// Something that came from a peer. Its parcel must go back with [`Port::release`].
 #[derive(Clone, Copy, Debug)]
 pub enum Arrival {
     /// A frame of an active message, in order.
@@ -22,8 +30,17 @@ pub enum Arrival {
         /// Bytes.
         length: usize,
         /// What `payload` lies in.
-        frame: RxFrame,
+        frame: Parcel,
     },
+}
+
+/// What a look for arrivals finds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// What was kept comes before what comes now.
+    KeptFirst,
+    /// Only what comes now.
+    FreshOnly,
 }
 
 impl Port {
@@ -40,8 +57,16 @@ impl Port {
     /// The next arrival; `None` when nothing is there now.
     #[inline]
     pub fn poll_arrival(&mut self) -> Option<Arrival> {
+        self.poll(Order::KeptFirst)
+    }
+
+    #[inline]
+    fn poll(&mut self, order: Order) -> Option<Arrival> {
         loop {
             if self.draining {
+                if order == Order::KeptFirst && !self.kept.is_empty() {
+                    return self.unkeep();
+                }
                 match self.engine.poll_deliver() {
                     Some(delivery) => match self.arrival(delivery) {
                         None => continue,
@@ -73,7 +98,7 @@ impl Port {
                     part: Part { first: flags.contains(Flags::FIRST), last: flags.contains(Flags::LAST) },
                     payload: self.channel.payload(frame),
                     length: header.form.payload_len(),
-                    frame,
+                    frame: Parcel(Some(frame)),
                 });
             }
             if let Some(delivery) = self.handle(reaped.rail, &header, frame)
@@ -84,16 +109,51 @@ impl Port {
         }
     }
 
-    /// Gives a frame back when its payload has been used.
+    /// Gives a parcel back when its payload has been used.
     #[inline]
-    pub fn release(&mut self, frame: RxFrame) {
-        self.channel.release(frame);
+    pub fn release(&mut self, parcel: Parcel) {
+        match parcel.0 {
+            Some(frame) => self.channel.release(frame),
+            None => self.kept.take_back(),
+        }
+    }
+
+    /// Takes messages as they come and keeps a copy of each for the owner, as many as there is room for. Returns how many.
+    pub(super) fn keep_arrivals(&mut self) -> usize {
+        let mut count = 0;
+        while !self.kept.is_full()
+            && let Some(arrival) = self.poll(Order::FreshOnly)
+        {
+            let Arrival::Message { conn, id, part, payload, length, frame } = arrival;
+            let mut bytes = Vec::with_capacity(length);
+            // SAFETY: `length` readable bytes until the parcel is released, and a new vector with room for them.
+            unsafe { payload.copy_to_nonoverlapping(bytes.as_mut_ptr(), length) };
+            // SAFETY: just written.
+            unsafe { bytes.set_len(length) };
+            self.kept.keep(Kept { conn, id, part, bytes: bytes.into_boxed_slice() });
+            self.release(frame);
+            count += 1;
+        }
+        self.draining |= !self.kept.is_empty();
+        count
+    }
+
+    /// The first message that was kept.
+    #[cold]
+    fn unkeep(&mut self) -> Option<Arrival> {
+        let (conn, id, part, bytes) = self.kept.hand_out()?;
+        Some(Arrival::Message { conn, id, part, payload: bytes.as_ptr(), length: bytes.len(), frame: Parcel(None) })
     }
 
     /// Private copy of the first bytes of an arrival's payload, for owners that look at no more; returns how many there were.
     pub fn peek(&self, arrival: &Arrival, out: &mut [u8; CONTROL_MAX]) -> usize {
         let Arrival::Message { frame, length, .. } = *arrival;
-        self.channel.copy_control(frame, length.min(CONTROL_MAX), out)
+        let length = length.min(CONTROL_MAX);
+        let Some(frame) = frame.0 else {
+            out[..length].copy_from_slice(&self.kept.handed()[..length]);
+            return length;
+        };
+        self.channel.copy_control(frame, length, out)
     }
 
     fn handle(&mut self, rail: RailId, header: &Header, frame: RxFrame) -> Option<Delivery<RxFrame>> {
@@ -124,7 +184,7 @@ impl Port {
             part: Part { first, last },
             payload: self.channel.payload(delivery.frame).wrapping_add(delivery.data_offset),
             length: delivery.data_len,
-            frame: delivery.frame,
+            frame: Parcel(Some(delivery.frame)),
         })
     }
 

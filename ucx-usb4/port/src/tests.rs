@@ -9,11 +9,22 @@ use usb4_wire::extension::{AtomicOp, AtomicWidth};
 use super::*;
 
 /// A fabric of its own for each test, so that they run side by side.
-fn fabric(cable: &str) -> tempfile::NamedTempFile {
+pub(super) fn fabric(cable: &str) -> tempfile::NamedTempFile {
     let text = format!("nodes = 2\n\n[[cables]]\nbetween = [0, 1]\n{cable}\n");
     let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     std::fs::write(file.path(), text).unwrap();
     file
+}
+
+/// A port of a node of the fabric.
+pub(super) fn open(file: &tempfile::NamedTempFile, node: u32, regions: &Regions) -> Port {
+    let links = LinkSpec::SimFile(file.path().to_owned());
+    let options = Options { node: Some(NodeId(node)), message_frames: MAX_MESSAGE_FRAMES, ..Options::new(links) };
+    Port::open(&options, Arc::clone(regions)).unwrap()
+}
+
+pub(super) fn regions() -> Regions {
+    Arc::new(RwLock::new(RegionTable::new([7; 32])))
 }
 
 struct Pair {
@@ -29,14 +40,8 @@ struct Pair {
 impl Pair {
     fn new(cable: &str) -> Self {
         let file = fabric(cable);
-        let regions: Regions = Arc::new(RwLock::new(RegionTable::new([7; 32])));
-        let open = |node| {
-            let links = LinkSpec::SimFile(file.path().to_owned());
-            let options =
-                Options { node: Some(NodeId(node)), message_frames: MAX_MESSAGE_FRAMES, ..Options::new(links) };
-            Port::open(&options, Arc::clone(&regions)).unwrap()
-        };
-        let (mut a, b) = (open(0), open(1));
+        let regions = regions();
+        let (mut a, b) = (open(&file, 0, &regions), open(&file, 1, &regions));
         let a_to_b = a.connect(&b.address()).unwrap();
         Self { a, b, regions, a_to_b, _file: file }
     }

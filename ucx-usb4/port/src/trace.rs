@@ -5,12 +5,11 @@
 //!
 //! A header holds its connection's token, the one secret that keeps other processes out; so only the owner may read the file.
 
-use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
@@ -67,15 +66,21 @@ pub(super) struct Recorder {
 
 /// The capture writes to it, and the recorder sees to it that it reaches the file.
 #[derive(Clone)]
-struct Shared(Rc<RefCell<BufWriter<File>>>);
+struct Shared(Arc<Mutex<BufWriter<File>>>);
+
+impl Shared {
+    fn file(&self) -> MutexGuard<'_, BufWriter<File>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
+        self.file().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().flush()
+        self.file().flush()
     }
 }
 
@@ -88,7 +93,7 @@ impl Recorder {
         let failed = |source| OpenError::System { action: "record frames into", path: path.clone(), source };
         // It must be new: whoever made it before could read it.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-        let file = Shared(Rc::new(RefCell::new(BufWriter::new(file))));
+        let file = Shared(Arc::new(Mutex::new(BufWriter::new(file))));
         let capture = PcapWriter::with_header(file.clone(), capture_header()).map_err(|error| failed(as_io(error)))?;
         let unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         let unix_epoch_ns = unix_ns.saturating_sub(now_ns);

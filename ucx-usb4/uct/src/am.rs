@@ -71,7 +71,7 @@ pub(crate) unsafe extern "C" fn am_short_iov(
     }
     // SAFETY: UCX passes endpoints that `ep_create` returned and that it has not destroyed.
     let ep = unsafe { Ep::from_handle(ep) };
-    send(ep, id, &mut gather).into()
+    send(&ep, id, &mut gather).into()
 }
 
 /// `uct_ep_am_bcopy`: `pack` writes the message, at most `cap.am.max_bcopy` bytes, and says how many. Returns the length.
@@ -108,7 +108,7 @@ pub(crate) unsafe extern "C" fn am_bcopy(
     let length = unsafe { pack(scratch.as_mut_ptr().cast(), arg) };
     let piece = Piece::new(scratch.as_ptr(), length);
     // SAFETY: the piece is the packed part of the scratch buffer, which is not touched until it is sent.
-    let sent = unsafe { Gather::new(piece, std::ptr::null(), 0) }.map(|mut gather| send(ep, id, &mut gather));
+    let sent = unsafe { Gather::new(piece, std::ptr::null(), 0) }.map(|mut gather| send(&ep, id, &mut gather));
     match sent {
         Ok(Ok(())) => length.cast_signed(),
         Ok(Err(status)) | Err(status) => status.as_ssize(),
@@ -144,7 +144,7 @@ pub(crate) unsafe extern "C" fn am_zcopy(
     if let Err(status) = checked {
         return status;
     }
-    send(ep, id, &mut gather).into()
+    send(&ep, id, &mut gather).into()
 }
 
 /// Sends what `gather` holds as one message of as many frames as it needs.

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use ucx_sys::public::*;
 use usb4_engine::ConnId;
 
+use crate::entered::Entered;
 use crate::flush;
 use crate::iface::Iface;
 use crate::pending::Pending;
@@ -29,11 +30,16 @@ pub(crate) struct Ep {
 }
 
 impl Ep {
+    /// The endpoint, for one call of UCX's.
+    ///
     /// # Safety
-    /// `handle` came from [`ep_create`] and has not been given to [`ep_destroy`].
-    pub(crate) unsafe fn from_handle<'a>(handle: uct_ep_h) -> &'a Self {
+    /// `handle` came from [`ep_create`] and has not been given to [`ep_destroy`]. UCX makes one call for an interface and its endpoints at
+    /// a time.
+    #[inline]
+    pub(crate) unsafe fn from_handle<'a>(handle: uct_ep_h) -> Entered<'a, Self> {
         // SAFETY: the handle points to the head of an `Ep`, whose fields are cells: shared access is all that anybody takes.
-        unsafe { &*handle.cast::<Self>() }
+        let ep = unsafe { &*handle.cast::<Self>() };
+        Entered::new(ep, ep.iface().attended())
     }
 
     /// The handle that UCX knows.
@@ -118,7 +124,7 @@ pub(crate) unsafe extern "C" fn ep_create(params: *const uct_ep_params_t, out: *
     };
     let ep = Box::new(Ep {
         base: UnsafeCell::new(uct_base_ep_t { super_: uct_ep_t { iface: std::ptr::null_mut() } }),
-        iface: NonNull::from(iface),
+        iface: NonNull::from(&*iface),
         conn,
         peer,
         failed: Cell::new(None),
@@ -138,15 +144,17 @@ pub(crate) unsafe extern "C" fn ep_create(params: *const uct_ep_params_t, out: *
 
 /// `uct_ep_destroy`. What was sent still arrives; what waits in the pending queue must have been purged before.
 pub(crate) unsafe extern "C" fn ep_destroy(handle: uct_ep_h) {
-    let ep = handle.cast::<Ep>();
-    // SAFETY: UCX destroys an endpoint once, and uses it no more.
-    let ep = unsafe { Box::from_raw(ep) };
+    // SAFETY: UCX passes endpoints that `ep_create` returned and that it has not destroyed.
+    let ep = unsafe { Ep::from_handle(handle) };
     let iface = ep.iface();
     iface.flushes().cancel(&raw const *ep);
     iface.remove_endpoint(ep.conn, &ep);
     iface.port().detach(ep.conn);
     // SAFETY: `ep_create` initialized the base.
     unsafe { iface.registered().cleanup_ep(ep.base.get()) };
+    drop(ep);
+    // SAFETY: UCX destroys an endpoint once, and uses it no more.
+    drop(unsafe { Box::from_raw(handle.cast::<Ep>()) });
 }
 
 /// `uct_ep_check`: asks the peer for a sign of life. Silence or a reset becomes an endpoint error later on.
@@ -173,5 +181,5 @@ pub(crate) unsafe extern "C" fn ep_fence(handle: uct_ep_h, _flags: c_uint) -> uc
 pub(crate) unsafe extern "C" fn ep_flush(handle: uct_ep_h, flags: c_uint, comp: *mut uct_completion_t) -> ucs_status_t {
     // SAFETY: UCX passes endpoints that `ep_create` returned and that it has not destroyed.
     let ep = unsafe { Ep::from_handle(handle) };
-    flush::endpoint(ep, flags, comp)
+    flush::endpoint(&ep, flags, comp)
 }

@@ -12,7 +12,8 @@ const RETRY_NS: u64 = 50_000;
 /// `uct_iface_event_fd_get`: the descriptor that becomes readable; it stays the interface's.
 pub(crate) unsafe extern "C" fn event_fd_get(handle: uct_iface_h, out: *mut c_int) -> ucs_status_t {
     // SAFETY: UCX passes interfaces that `iface_open` returned and that it has not closed.
-    let fd = unsafe { Iface::from_handle(handle) }.port().event_fd();
+    let iface = unsafe { Iface::from_handle(handle) };
+    let fd = iface.port().event_fd();
     // SAFETY: where UCX wants the descriptor.
     unsafe { out.write(fd) };
     UCS_OK

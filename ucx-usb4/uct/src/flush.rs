@@ -117,8 +117,8 @@ pub(crate) unsafe extern "C" fn iface_flush(
     // SAFETY: UCX passes interfaces that `iface_open` returned and that it has not closed.
     let iface = unsafe { Iface::from_handle(handle) };
     let conns = iface.port().connections();
-    let goals = goals(iface, conns);
-    start(iface, goals, std::ptr::null(), completion)
+    let goals = goals(&iface, conns);
+    start(&iface, goals, std::ptr::null(), completion)
 }
 
 /// What is not acknowledged yet, and a request to the peers to say so soon.

@@ -11,6 +11,7 @@ use ucx_sys::public::*;
 use ucx_sys::{IfaceId, NO_IFACE_OPS, Registered, invoke_am};
 use usb4_engine::{ConnId, Failure};
 
+use crate::entered::Entered;
 use crate::ep::Ep;
 use crate::flush::Flushes;
 use crate::md::Md;
@@ -20,7 +21,7 @@ use crate::settings::{Config, Settings};
 use crate::stats::Requested;
 use crate::{am, atomic, ep, event, flush, pending, rma, stats, status, vfs};
 use usb4_port::address::{DEVICE_ADDR_LEN, IFACE_ADDR_LEN};
-use usb4_port::{Arrival, Event, MAX_MESSAGE, Performance, Port};
+use usb4_port::{Arrival, Attended, Event, MAX_MESSAGE, Performance, Port};
 
 /// Arrivals that one call of progress handles at most, so that the other interfaces of the worker have their turn.
 const ARRIVALS_PER_PROGRESS: u32 = 16;
@@ -33,7 +34,7 @@ pub(crate) struct Iface {
     // First: a `uct_iface_h` is a pointer to it. UCX writes it, also while we hold a shared reference to the rest.
     base: UnsafeCell<MaybeUninit<uct_base_iface_t>>,
     registered: &'static Registered,
-    port: RefCell<Port>,
+    port: Attended,
     endpoints: RefCell<HashMap<ConnId, Vec<*const Ep>>>,
     schedule: Schedule,
     flushes: Flushes,
@@ -53,11 +54,23 @@ pub(crate) struct Iface {
 }
 
 impl Iface {
+    /// The interface, for one call of UCX's.
+    ///
     /// # Safety
-    /// `handle` came from this transport's `iface_open` and has not been closed.
-    pub(crate) unsafe fn from_handle<'a>(handle: uct_iface_h) -> &'a Self {
+    /// `handle` came from this transport's `iface_open` and has not been closed. UCX makes one call for an interface at a time.
+    #[inline]
+    pub(crate) unsafe fn from_handle<'a>(handle: uct_iface_h) -> Entered<'a, Self> {
         // SAFETY: the handle points to the head of an `Iface`, whose fields are cells: shared access is all that anybody takes.
-        unsafe { &*handle.cast::<Self>() }
+        unsafe { &*handle.cast::<Self>() }.entered()
+    }
+
+    fn entered(&self) -> Entered<'_, Self> {
+        Entered::new(self, &self.port)
+    }
+
+    /// What keeps the port's attendant out.
+    pub(crate) fn attended(&self) -> &Attended {
+        &self.port
     }
 
     /// The handle that UCX knows.
@@ -71,8 +84,10 @@ impl Iface {
     }
 
     /// The port. Never held while UCX's callbacks run: they may send.
+    #[inline]
     pub(crate) fn port(&self) -> RefMut<'_, Port> {
-        self.port.borrow_mut()
+        // SAFETY: whoever has a reference to an interface has it from `Entered`, during a call.
+        unsafe { self.port.port() }
     }
 
     /// The pack buffer for messages longer than a frame.
@@ -123,6 +138,7 @@ impl Iface {
     /// One turn of everything that goes on by itself. Returns how much happened.
     fn progress(&self) -> u32 {
         let mut count = 0;
+        self.port.note_round();
         self.port().begin();
         while count < ARRIVALS_PER_PROGRESS {
             let Some(arrival) = self.port().poll_arrival() else { break };
@@ -325,10 +341,10 @@ pub(crate) unsafe fn open(
     let registered = ucx_sys::registered().expect("UCX opens what was registered");
     let performance = port.performance();
     let scratch = if settings.seg_size > usb4_wire::PAYLOAD_MAX { vec![0; settings.seg_size] } else { Vec::new() };
-    let iface = Box::new(Iface {
+    let mut iface = Box::new(Iface {
         base: UnsafeCell::new(MaybeUninit::uninit()),
         registered,
-        port: RefCell::new(port),
+        port: Attended::new(port),
         endpoints: RefCell::default(),
         schedule: Schedule::default(),
         flushes: Flushes::default(),
@@ -343,9 +359,18 @@ pub(crate) unsafe fn open(
     });
     // SAFETY: the base is writable and new; the rest is what UCX passed.
     unsafe { registered.init_iface(iface.handle(), md, worker, params, config) }?;
-    log::debug!("usb4: opened {}", iface.port().describe());
-    let shown = vfs::Shown { observer: iface.port().observer(), requested: Arc::clone(&iface.requested) };
+    let entered = iface.entered();
+    log::debug!("usb4: opened {}", entered.port().describe());
+    let shown = vfs::Shown { observer: entered.port().observer(), requested: Arc::clone(&entered.requested) };
+    drop(entered);
     vfs::show(IfaceId::of(iface.handle()), shown);
+    if let Some(absence) = iface.settings.async_interval
+        && let Err(error) = iface.port.start(absence)
+    {
+        log::warn!(
+            "usb4: peers are served only while the program calls UCX (UCX_USB4_ASYNC_INTERVAL has no effect): {error}"
+        );
+    }
     Ok(Box::into_raw(iface).cast())
 }
 
@@ -381,12 +406,15 @@ unsafe extern "C" fn iface_close(handle: uct_iface_h) {
     // SAFETY: an open interface, and both directions of progress.
     unsafe { uct_base_iface_progress_disable(handle, both) };
     // SAFETY: UCX closes an interface once, after its endpoints, and uses it no more.
-    let iface = unsafe { Box::from_raw(handle.cast::<Iface>()) };
+    let mut iface = unsafe { Box::from_raw(handle.cast::<Iface>()) };
     vfs::hide(IfaceId::of(iface.handle()));
-    iface.port().close();
-    if let Some(path) = &iface.settings.stats {
-        stats::append(path, &iface.port(), &iface.requested);
+    iface.port.stop();
+    let entered = iface.entered();
+    entered.port().close();
+    if let Some(path) = &entered.settings.stats {
+        stats::append(path, &entered.port(), &entered.requested);
     }
+    drop(entered);
     // SAFETY: `open` initialized the base.
     unsafe { iface.registered.cleanup_iface(iface.handle()) };
 }
@@ -395,8 +423,14 @@ unsafe extern "C" fn iface_close(handle: uct_iface_h) {
 unsafe extern "C" fn iface_query(handle: uct_iface_h, attr: *mut uct_iface_attr_t) -> ucs_status_t {
     // SAFETY: an open interface, and where UCX wants its attributes.
     unsafe { uct_base_iface_query(handle.cast(), attr) };
+    // Not by `from_handle`: this may not be the thread that calls the interface otherwise. These three never change.
+    let iface = handle.cast::<Iface>();
     // SAFETY: UCX passes interfaces that `iface_open` returned and that it has not closed.
-    let iface = unsafe { Iface::from_handle(handle) };
+    let registered = unsafe { (*iface).registered };
+    // SAFETY: as above.
+    let performance = unsafe { (*iface).performance };
+    // SAFETY: as above.
+    let seg_size = unsafe { (*iface).settings.seg_size };
     // SAFETY: filled above, and UCX's own until this returns.
     let attr = unsafe { &mut *attr };
     let flags = IfaceFlags::AM_SHORT
@@ -413,13 +447,13 @@ unsafe extern "C" fn iface_query(handle: uct_iface_h, attr: *mut uct_iface_attr_
         | IfaceFlags::CONNECT_TO_IFACE
         | IfaceFlags::EP_CHECK
         | IfaceFlags::ERRHANDLE_PEER_FAILURE
-        | iface.registered.inter_node();
+        | registered.inter_node();
     attr.cap.flags = flags.bits();
     attr.cap.event_flags = (EventFlags::SEND_COMP | EventFlags::RECV | EventFlags::FD).bits();
     attr.cap.am.max_short = am::MAX_SHORT;
-    attr.cap.am.max_bcopy = iface.seg_size();
+    attr.cap.am.max_bcopy = seg_size;
     attr.cap.am.min_zcopy = 0;
-    attr.cap.am.max_zcopy = iface.seg_size();
+    attr.cap.am.max_zcopy = seg_size;
     attr.cap.am.max_hdr = am::MAX_HDR;
     attr.cap.am.max_iov = am::MAX_IOV;
     attr.cap.am.opt_zcopy_align = 1;
@@ -444,10 +478,10 @@ unsafe extern "C" fn iface_query(handle: uct_iface_h, attr: *mut uct_iface_attr_
     attr.ep_addr_len = 0;
     // All processes of a node share its cables.
     attr.bandwidth.dedicated = 0.0;
-    attr.bandwidth.shared = iface.performance.bytes_per_second;
-    attr.latency.c = iface.performance.latency_seconds;
+    attr.bandwidth.shared = performance.bytes_per_second;
+    attr.latency.c = performance.latency_seconds;
     attr.latency.m = 0.0;
-    attr.overhead = iface.performance.overhead_seconds;
+    attr.overhead = performance.overhead_seconds;
     attr.priority = 0;
     UCS_OK
 }
@@ -455,7 +489,8 @@ unsafe extern "C" fn iface_query(handle: uct_iface_h, attr: *mut uct_iface_attr_
 /// `uct_iface_get_device_address`.
 unsafe extern "C" fn get_device_address(handle: uct_iface_h, out: *mut uct_device_addr_t) -> ucs_status_t {
     // SAFETY: UCX passes interfaces that `iface_open` returned and that it has not closed.
-    let address = unsafe { Iface::from_handle(handle) }.port().fabric_address().pack();
+    let iface = unsafe { Iface::from_handle(handle) };
+    let address = iface.port().fabric_address().pack();
     // SAFETY: UCX passes `device_addr_len` writable bytes, of any alignment.
     unsafe { out.cast::<[u8; DEVICE_ADDR_LEN]>().write_unaligned(address) };
     UCS_OK
@@ -464,7 +499,8 @@ unsafe extern "C" fn get_device_address(handle: uct_iface_h, out: *mut uct_devic
 /// `uct_iface_get_address`.
 unsafe extern "C" fn get_address(handle: uct_iface_h, out: *mut uct_iface_addr_t) -> ucs_status_t {
     // SAFETY: UCX passes interfaces that `iface_open` returned and that it has not closed.
-    let address = unsafe { Iface::from_handle(handle) }.port().address().pack();
+    let iface = unsafe { Iface::from_handle(handle) };
+    let address = iface.port().address().pack();
     // SAFETY: UCX passes `iface_addr_len` writable bytes, of any alignment.
     unsafe { out.cast::<[u8; IFACE_ADDR_LEN]>().write_unaligned(address) };
     UCS_OK

@@ -3,6 +3,7 @@
 //! UCX (or the preload library) loads it; its constructor registers the component `usb4`, and from then on UCX calls:
 //!
 //! - `component`: the component, its memory domain and device;
+//! - `entered`: the way into an interface, past the port's attendant;
 //! - `iface`, `ep`: interfaces and endpoints, with `am` (active messages), `pending`, `flush` and `event` (sleeping);
 //! - `settings`: the `UCX_USB4_*` variables; `status`: the one place where errors become a `ucs_status_t`;
 //!   `on_failure`: whether a lost peer ends the program; `stats`, `vfs`: what was counted, at the end and meanwhile.
@@ -12,6 +13,7 @@
 mod am;
 mod atomic;
 mod component;
+mod entered;
 mod ep;
 mod event;
 mod flush;

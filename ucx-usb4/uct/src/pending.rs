@@ -116,7 +116,7 @@ pub(crate) unsafe extern "C" fn pending_add(
         return UCS_ERR_BUSY;
     }
     ep.pending.queue.borrow_mut().push_back(request);
-    ep.iface().schedule().add(ep);
+    ep.iface().schedule().add(&ep);
     UCS_OK
 }
 
@@ -128,7 +128,7 @@ pub(crate) unsafe extern "C" fn pending_purge(
 ) {
     // SAFETY: UCX passes endpoints that `ep_create` returned and that it has not destroyed.
     let ep = unsafe { Ep::from_handle(handle) };
-    ep.iface().schedule().remove(ep);
+    ep.iface().schedule().remove(&ep);
     while let Some(request) = ep.pending.pop() {
         if let Some(callback) = callback {
             // SAFETY: the request goes back to its owner, with the argument that the caller chose.

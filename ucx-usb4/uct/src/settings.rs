@@ -1,6 +1,7 @@
 //! The settings of the transport (`UCX_USB4_*`), through UCX's own configuration table: `ucx_info -c -t usb4` lists them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ucx_sys::config::{Amount, BaseIfaceConfig, Field, MemUnits, Seconds, Text};
 use ucx_sys::field;
@@ -12,6 +13,9 @@ use usb4_wire::{PAYLOAD_MAX, RailId, RailSet};
 use usb4_port::{MAX_MESSAGE, Options, Port};
 
 use crate::on_failure::{OnFailure, UnknownOnFailure};
+
+/// Least absence that means anything: a program that polls may lose its processor for so long.
+const ABSENCE_MIN: Duration = Duration::from_micros(100);
 
 /// What UCX parses for the memory domain: which cables there are decides whether there is a device.
 #[repr(C)]
@@ -32,6 +36,7 @@ pub(crate) struct Config {
     peer_timeout: Seconds,
     replug_timeout: Seconds,
     keepalive: Seconds,
+    async_interval: Seconds,
     on_failure: Text,
     stats: Text,
     trace: Text,
@@ -86,7 +91,7 @@ pub(crate) const FIELDS: &[Field] = &[
         peer_timeout,
         c"PEER_TIMEOUT",
         c"30m",
-        c"How long a peer that does not answer is waited for. A peer answers when it calls UCX, so this must be longer than\nit computes between two calls. A process that has ended and a host that is gone are noticed at once."
+        c"How long a peer that does not answer is waited for. A process that has ended and a host that is gone are noticed at\nonce. With UCX_USB4_ASYNC_INTERVAL=0 a peer answers only when it calls UCX, so this must be longer than it computes\nbetween two calls."
     ),
     field!(
         Config,
@@ -101,6 +106,13 @@ pub(crate) const FIELDS: &[Field] = &[
         c"KEEPALIVE",
         c"0",
         c"Silence after which an idle peer is asked whether it lives; 0 never asks."
+    ),
+    field!(
+        Config,
+        async_interval,
+        c"ASYNC_INTERVAL",
+        c"10ms",
+        c"After this time without a call of UCX's progress, a thread serves the peers' puts, gets and atomics, acknowledges and\nrepeats, until the program calls UCX again; 0: no thread, and peers wait for the next call."
     ),
     field!(
         Config,
@@ -132,6 +144,8 @@ pub(crate) struct Settings {
     pub(crate) port: Options,
     /// Longest buffered or zero-copy message, bytes.
     pub(crate) seg_size: usize,
+    /// Absence of the program after which its peers are served by a thread; `None`: there is none.
+    pub(crate) async_interval: Option<Duration>,
     /// What becomes of a program that has lost a peer.
     pub(crate) on_failure: OnFailure,
     /// Where the counters go at the end.
@@ -187,7 +201,8 @@ impl Config {
             trace: Some(text(&self.trace, "TRACE")?).filter(|prefix| !prefix.is_empty()).map(Into::into),
         };
         let on_failure = text(&self.on_failure, "ON_FAILURE")?.parse()?;
-        Ok(Settings { port, seg_size, on_failure, stats: (!stats.is_empty()).then(|| stats.into()) })
+        let async_interval = absence(self.async_interval);
+        Ok(Settings { port, seg_size, async_interval, on_failure, stats: (!stats.is_empty()).then(|| stats.into()) })
     }
 }
 
@@ -211,6 +226,11 @@ fn nanoseconds(time: Seconds) -> u64 {
     (time.0 * 1e9) as u64
 }
 
+/// Not so short that the thread would only look at the clock.
+fn absence(interval: Seconds) -> Option<Duration> {
+    (interval.0 > 0.0 && interval.0.is_finite()).then(|| Duration::from_nanos(nanoseconds(interval)).max(ABSENCE_MIN))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,5 +250,14 @@ mod tests {
         assert_eq!(nanoseconds(Seconds(1.5)), 1_500_000_000);
         assert_eq!(nanoseconds(Seconds(f64::INFINITY)), u64::MAX);
         assert_eq!(nanoseconds(Seconds(-1.0)), 0);
+    }
+
+    #[test]
+    fn no_thread_for_an_interval_that_never_ends_or_is_none() {
+        for none in [0.0, -1.0, f64::INFINITY, f64::NAN] {
+            assert_eq!(absence(Seconds(none)), None);
+        }
+        assert_eq!(absence(Seconds(0.01)), Some(Duration::from_millis(10)));
+        assert_eq!(absence(Seconds(1e-9)), Some(ABSENCE_MIN));
     }
 }

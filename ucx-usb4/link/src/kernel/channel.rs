@@ -392,6 +392,16 @@ impl Carrier for KernelChannel {
         }
     }
 
+    fn is_armed(&self) -> bool {
+        self.sleep.is_armed
+    }
+
+    fn alert(&mut self) {
+        if self.sleep.is_armed {
+            self.sleep.timer.set(Some(0));
+        }
+    }
+
     #[inline]
     fn poll_event(&mut self, _now_ns: u64) -> Option<LinkEvent> {
         if self.node.generation() != self.rails.generation() {

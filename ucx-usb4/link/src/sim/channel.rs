@@ -300,6 +300,16 @@ impl Carrier for SimChannel {
         }
     }
 
+    fn is_armed(&self) -> bool {
+        self.is_armed
+    }
+
+    fn alert(&mut self) {
+        if self.is_armed {
+            self.waker.set_timer(Some(0));
+        }
+    }
+
     #[inline]
     fn poll_event(&mut self, now_ns: u64) -> Option<LinkEvent> {
         self.next_event(now_ns)
