@@ -378,6 +378,19 @@ fn a_sleeper_is_woken_by_a_frame_and_by_its_deadline() {
 }
 
 #[test]
+fn a_sleeper_can_be_alerted_by_whoever_took_its_frames() {
+    let lab = Lab::ideal();
+    let mut channel = lab.open(0);
+    channel.alert();
+    assert!(!channel.is_armed() && !is_readable(&channel, Duration::ZERO), "nobody sleeps");
+    assert_eq!(channel.arm(None), ArmResult::Armed);
+    channel.alert();
+    assert!(channel.is_armed() && is_readable(&channel, Duration::from_secs(10)));
+    channel.disarm();
+    assert!(!channel.is_armed() && !is_readable(&channel, Duration::ZERO));
+}
+
+#[test]
 fn a_sleeper_gets_up_for_a_delayed_frame() {
     let lab = Lab::new("nodes = 2\n[[cables]]\nbetween = [0, 1]\nlatency_us = 300000\n");
     let (mut left, mut right) = (lab.open(0), lab.open(1));

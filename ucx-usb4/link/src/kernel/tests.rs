@@ -249,6 +249,27 @@ fn a_sleeper_is_woken_by_a_frame_a_rail_or_the_deadline_and_not_before() {
 }
 
 #[test]
+fn a_sleeper_can_be_alerted_by_whoever_took_its_frames() {
+    let world = World::new(TX_DEPTH);
+    let (mut left, mut right) = pair(&world);
+    right.alert();
+    assert!(!right.is_armed() && !is_readable(&right), "nobody sleeps");
+    assert_eq!(right.arm(None), ArmResult::Armed);
+    send(&mut left, RAIL, right.address(), 1, 10);
+    left.doorbell();
+    world.run();
+    assert_eq!(drain(&mut right), [1]);
+    // Another look may have cleared what woke it; the alert stays.
+    assert_eq!(right.arm(None), ArmResult::Armed);
+    right.alert();
+    while !is_readable(&right) {
+        std::thread::yield_now();
+    }
+    right.disarm();
+    assert!(!right.is_armed() && !is_readable(&right));
+}
+
+#[test]
 fn each_way_to_receive_makes_the_system_calls_it_says() {
     let world = World::new(TX_DEPTH);
     let kicks = |channel: &mut KernelChannel, looks: usize| {
