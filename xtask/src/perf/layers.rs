@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use comfy_table::{CellAlignment, Table, presets};
@@ -134,18 +135,7 @@ impl Bench<'_> {
             command
         };
         let mut server = Family(side("0").stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
-        // The client tries once, so it must find the server listening.
-        let table = || {
-            ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default()).concat()
-        };
-        let suffix = format!(":{:04X}", port.parse::<u16>()?);
-        for _ in 0..500 {
-            let listens = |line: &str| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&suffix));
-            if table().lines().any(listens) {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        wait_for_listener(&port)?;
         let text = read(side("1").arg("127.0.0.1"))?;
         server.0.wait()?;
         // The last line: iterations, then latencies in microseconds: percentile, average, overall.
@@ -175,6 +165,26 @@ impl Bench<'_> {
         command.args(["run", "--", program]);
         command
     }
+}
+
+/// Until a process listens on the port. ucx_perftest's server takes one connection, so it must not be tried by connecting, and its
+/// client tries once.
+fn wait_for_listener(port: &str) -> anyhow::Result<()> {
+    const LISTENS: &str = "0A";
+    let suffix = format!(":{:04X}", port.parse::<u16>()?);
+    let is_ours = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(1).is_some_and(|local| local.ends_with(&suffix)) && fields.get(3) == Some(&LISTENS)
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+        if tables.concat().lines().any(is_ours) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bail!("ucx_perftest does not listen on port {port}")
 }
 
 /// A process that does not outlive us.
