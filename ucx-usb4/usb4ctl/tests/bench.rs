@@ -31,9 +31,25 @@ impl Cable {
     fn measuring(&self, address: &str) -> Child {
         let mut measuring = self.bench("0");
         measuring.args([address, "--sizes", "8", "--seconds", "60"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let measuring = measuring.spawn().unwrap();
-        wait_for_traffic(self);
+        let mut measuring = measuring.spawn().unwrap();
+        while !self.has_traffic() {
+            if measuring.try_wait().unwrap().is_some() {
+                panic!("the measuring side has ended: {}", stderr(&measuring.wait_with_output().unwrap()));
+            }
+        }
         measuring
+    }
+
+    /// Whether more frames have passed than a handshake takes.
+    fn has_traffic(&self) -> bool {
+        let mut status = Command::new(env!("CARGO_BIN_EXE_usb4ctl"));
+        let links = format!("sim:{}/lab.toml", self.folder.path().display());
+        let output = status.env("UCX_USB4_LINKS", links).args(["status", "--json"]).output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let fabrics = status["fabrics"].as_array().unwrap();
+        let name = fabric_name(&self.folder.path().join("lab.toml"));
+        let own = fabrics.iter().find(|fabric| fabric["name"] == name.as_str()).unwrap();
+        own["cables"][0]["rails"][0]["forward"]["frames"].as_u64().unwrap() > 1000
     }
 
     /// A listener on node 1, and the address that it prints.
@@ -198,22 +214,6 @@ fn the_other_side_is_started_through_ssh() {
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(figures["protocol_there"]["frames_sent"].as_u64().unwrap() > 0, "{figures}");
     assert!(log.contains("Accepted publickey"), "{log}");
-}
-
-/// Until the two sides talk, as an observer sees it.
-fn wait_for_traffic(cable: &Cable) {
-    loop {
-        let mut status = Command::new(env!("CARGO_BIN_EXE_usb4ctl"));
-        let links = format!("sim:{}/lab.toml", cable.folder.path().display());
-        let output = status.env("UCX_USB4_LINKS", links).args(["status", "--json"]).output().unwrap();
-        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let fabrics = status["fabrics"].as_array().unwrap();
-        let name = fabric_name(&cable.folder.path().join("lab.toml"));
-        let own = fabrics.iter().find(|fabric| fabric["name"] == name.as_str()).unwrap();
-        if own["cables"][0]["rails"][0]["forward"]["frames"].as_u64().unwrap() > 1000 {
-            return;
-        }
-    }
 }
 
 /// The name that link gives the fabric of a file.
