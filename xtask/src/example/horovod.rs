@@ -29,6 +29,7 @@ pub(super) const EXAMPLE: Example = Example {
     name: "horovod",
     about: "Horovod: learns handwritten digits (Debian 12's torch; builds Horovod at first)",
     ranks: &[2, 4],
+    is_for_all: true,
     prepare,
 };
 

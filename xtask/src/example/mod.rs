@@ -75,6 +75,8 @@ pub(crate) struct Example {
     about: &'static str,
     /// Ranks of its jobs.
     ranks: &'static [u32],
+    /// Whether tcp and shared memory can do it, too.
+    is_for_all: bool,
     /// Installs and builds what it needs, and says what to start.
     prepare: fn(&Setting) -> Result<Program>,
 }
@@ -127,15 +129,18 @@ fn examples() -> impl Iterator<Item = &'static Example> {
 /// Runs the same job over each transport, and shows the times side by side.
 fn compare<'a>(example: &Example, options: &Options, job: impl Fn(Transport) -> Job<'a>) -> Result<()> {
     let profile = &options.profile;
-    let mut transports =
-        vec![Transport::Usb4 { links: format!("sim:{profile}") }, Transport::Tcp, Transport::SharedMemory];
+    let mut transports = vec![Transport::Usb4 { links: format!("sim:{profile}") }];
+    if example.is_for_all {
+        transports.extend([Transport::Tcp, Transport::SharedMemory]);
+    }
+    let good = transports.len();
     let plan = options.faults.then(faults::Plan::new).transpose()?;
     if let Some(plan) = &plan {
         transports.push(Transport::Usb4 { links: plan.links() });
     }
     let mut outcomes: Vec<(String, Outcome)> = Vec::new();
     for (number, transport) in transports.into_iter().enumerate() {
-        let label = if number == 3 { "usb4, bad cables".to_owned() } else { transport.label(profile) };
+        let label = if number == good { "usb4, bad cables".to_owned() } else { transport.label(profile) };
         let job = job(transport);
         eprintln!("\n{}, {} ranks over {label}", example.name, job.ranks);
         outcomes.push((label, job.run()?));

@@ -15,6 +15,7 @@ pub(super) const EXAMPLE: Example = Example {
     name: "torch",
     about: "torch's DDP and FSDP: a transformer learns to continue text (in a folder with Debian 13; installs it at first)",
     ranks: &[2],
+    is_for_all: true,
     prepare,
 };
 

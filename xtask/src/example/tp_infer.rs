@@ -14,6 +14,7 @@ pub(super) const EXAMPLE: Example = Example {
     name: "tp_infer",
     about: "tensor-parallel inference: continues text with the model that the example torch trained (trains it at first)",
     ranks: &[2, 4],
+    is_for_all: true,
     prepare,
 };
 

@@ -17,6 +17,7 @@ pub(super) const EXAMPLE: Example = Example {
     name: "ucc",
     about: "UCC's collectives over UCX 1.22 (in a folder with Debian 13 and sid's UCC; installs it at first)",
     ranks: &[2, 3],
+    is_for_all: true,
     prepare,
 };
 
