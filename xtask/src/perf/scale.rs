@@ -14,7 +14,7 @@ pub(super) use connections::check;
 /// Options of `cargo xtask perf scale`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Also run alltoall on 2, 4, 8 and so on up to this many ranks (64 take ten minutes on two cores), beside tcp and posix
+    /// Also run alltoall on 2, 4, 8 and so on up to this many ranks (64 take three minutes on two cores), beside tcp and posix
     #[arg(long, value_name = "MOST", value_parser = clap::value_parser!(u32).range(2..=128))]
     ranks: Option<u32>,
 }
