@@ -14,7 +14,7 @@ use usb4_wire::extension::{AtomicOp, AtomicWidth};
 
 use super::*;
 use crate::presence;
-use crate::tests::{fabric, open, regions};
+use crate::tests::{fabric, open, regions, try_send, turn};
 
 const ABSENCE: Duration = Duration::from_micros(200);
 const CABLES: [&str; 2] = ["rails = 1", "rails = 2\nloss = 0.01\nreorder_us = 20"];
@@ -85,27 +85,9 @@ fn complete(port: &mut Port) -> u64 {
 }
 
 fn send(port: &mut Port, conn: ConnId, id: u8, bytes: &[u8]) {
-    let frame = loop {
-        match port.reserve(conn, 1) {
-            Ok(frame) => break frame,
-            Err(_) => turn(port, &mut Vec::new()),
-        }
-    };
-    port.fill(frame).put_bytes(bytes);
-    port.send_am(conn, frame, id, Part::WHOLE, bytes.len());
-}
-
-/// One round of progress; what has arrived.
-fn turn(port: &mut Port, arrived: &mut Vec<(u16, Vec<u8>)>) {
-    port.begin();
-    while let Some(Arrival::Message { id, payload, length, frame, .. }) = port.poll_arrival() {
-        let mut bytes = vec![0; length];
-        // SAFETY: `length` readable bytes until the parcel is released.
-        unsafe { payload.copy_to_nonoverlapping(bytes.as_mut_ptr(), length) };
-        arrived.push((id, bytes));
-        port.release(frame);
+    while !try_send(port, conn, id, bytes) {
+        turn(port, &mut Vec::new());
     }
-    port.service();
 }
 
 fn message(n: usize) -> Vec<u8> {
@@ -192,9 +174,10 @@ fn kept_messages_may_be_taken_one_inside_the_other() {
     };
     let outer = take(&mut port);
     let inner = take(&mut port);
-    // SAFETY: readable until it is released.
-    let bytes =
-        |(payload, length, _): (*const u8, usize, Parcel)| unsafe { std::slice::from_raw_parts(payload, length) };
+    let bytes = |(payload, length, _): (*const u8, usize, Parcel)| {
+        // SAFETY: readable until it is released.
+        unsafe { std::slice::from_raw_parts(payload, length) }
+    };
     assert_eq!(bytes(inner), b"inner");
     port.release(inner.2);
     assert_eq!(bytes(outer), b"outer");

@@ -27,6 +27,27 @@ pub(super) fn regions() -> Regions {
     Arc::new(RwLock::new(RegionTable::new([7; 32])))
 }
 
+/// Sends a message of one frame; false where it cannot leave now.
+pub(super) fn try_send(port: &mut Port, conn: ConnId, id: u8, bytes: &[u8]) -> bool {
+    let Ok(frame) = port.reserve(conn, 1) else { return false };
+    port.fill(frame).put_bytes(bytes);
+    port.send_am(conn, frame, id, Part::WHOLE, bytes.len());
+    true
+}
+
+/// One round of progress; what has arrived.
+pub(super) fn turn(port: &mut Port, arrived: &mut Vec<(u16, Vec<u8>)>) {
+    port.begin();
+    while let Some(Arrival::Message { id, payload, length, frame, .. }) = port.poll_arrival() {
+        let mut bytes = vec![0; length];
+        // SAFETY: `length` readable bytes until the parcel is released.
+        unsafe { payload.copy_to_nonoverlapping(bytes.as_mut_ptr(), length) };
+        arrived.push((id, bytes));
+        port.release(frame);
+    }
+    port.service();
+}
+
 struct Pair {
     a: Port,
     b: Port,
@@ -49,24 +70,13 @@ impl Pair {
     /// One round of both; what arrives at `b`, and a's events.
     fn turn(&mut self, arrived: &mut Vec<(u16, Vec<u8>)>, events: &mut Vec<Event>) {
         for port in [&mut self.a, &mut self.b] {
-            port.begin();
-            while let Some(Arrival::Message { id, payload, length, frame, .. }) = port.poll_arrival() {
-                let mut bytes = vec![0; length];
-                // SAFETY: `length` readable bytes until the frame is released.
-                unsafe { payload.copy_to_nonoverlapping(bytes.as_mut_ptr(), length) };
-                arrived.push((id, bytes));
-                port.release(frame);
-            }
-            port.service();
+            turn(port, arrived);
         }
         events.extend(std::iter::from_fn(|| self.a.poll_event()));
     }
 
     fn send(&mut self, id: u8, bytes: &[u8]) -> bool {
-        let Ok(frame) = self.a.reserve(self.a_to_b, 1) else { return false };
-        self.a.fill(frame).put_bytes(bytes);
-        self.a.send_am(self.a_to_b, frame, id, Part::WHOLE, bytes.len());
-        true
+        try_send(&mut self.a, self.a_to_b, id, bytes)
     }
 
     /// Runs an operation to its event.
