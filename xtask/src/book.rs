@@ -12,6 +12,10 @@ use crate::{cargo_tool, workspace};
 pub(crate) fn build(shell: &Shell) -> Result<PathBuf> {
     let mdbook = cargo_tool::MDBOOK.open(shell)?;
     let (source, output) = (workspace::root().join("docs"), workspace::target().join("book"));
+    for chapter in files(&source.join("src"), "md")? {
+        let text = std::fs::read_to_string(&chapter)?;
+        ensure!(!indents_a_file(&text), "{}: put included files between ``` lines", chapter.display());
+    }
     let log = cmd!(shell, "{mdbook} build {source} --dest-dir {output}").read_stderr()?;
     // A file that it cannot include is an error in its log alone.
     ensure!(!log.contains("ERROR"), "mdbook says:\n{log}");
@@ -30,15 +34,27 @@ struct Page {
 
 fn pages(folder: &Path) -> Result<Vec<Page>> {
     let mut pages = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
-        let path = entry?.path();
+    for path in files(folder, "html")? {
         // The table of contents in a frame has links relative to the page around it; print.html is all pages once more.
         let is_own = !["toc.html", "print.html", "404.html"].iter().any(|name| path.ends_with(name));
-        if is_own && path.extension().is_some_and(|extension| extension == "html") {
+        if is_own {
             pages.push(Page { text: std::fs::read_to_string(&path)?, path });
         }
     }
     Ok(pages)
+}
+
+/// The files of a folder whose names end so.
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|found| found == extension)).collect())
+}
+
+/// Whether a chapter means to show a file by indenting its include. That indents the file's first line only: the others
+/// become prose, and those that begin with # headings.
+fn indents_a_file(chapter: &str) -> bool {
+    chapter.lines().any(|line| line.starts_with([' ', '\t']) && line.trim_start().starts_with("{{#include"))
 }
 
 /// Links of a page to files or places that are not there. Links to other sites are not followed.
@@ -72,6 +88,12 @@ fn attributes<'a>(html: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_shown_between_fences_only() {
+        assert!(indents_a_file("so:\n\n    {{#include ../table.txt}}\n"));
+        assert!(!indents_a_file("```text\n{{#include ../table.txt}}\n```\n"));
+    }
 
     #[test]
     fn links_to_nowhere_are_named() {
