@@ -354,6 +354,13 @@ impl Port {
         self.transmit();
     }
 
+    /// Why the connection is over, if it is. A peer that has closed its channel is reported by an event only to an owner who wanted
+    /// something of it at that moment; one that waits for a message finds it here.
+    #[must_use]
+    pub fn failure(&self, conn: ConnId) -> Option<Failure> {
+        self.engine.failure(conn)
+    }
+
     /// The living connections.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnId> {

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -62,6 +63,21 @@ impl Cable {
     }
 }
 
+/// What a process that has every reason to end leaves behind.
+fn ended(mut child: Child) -> Output {
+    /// A guard: many times what a loaded machine takes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() >= PATIENCE {
+            child.kill().unwrap();
+            panic!("it stands still: {:?}", child.wait_with_output().unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -102,7 +118,8 @@ fn both_sides_are_started_and_everything_is_measured() {
 
 #[test]
 fn what_a_bad_cable_loses_is_sent_again_and_counted() {
-    let cable = Cable::new("rails = 2\nrate_gbps = 4.0\nloss = 0.02");
+    // So much that even a machine without time for more than a message each way loses some.
+    let cable = Cable::new("rails = 2\nrate_gbps = 4.0\nloss = 0.3");
     let output = cable
         .bench("0")
         .args(["--json", "--sizes", "64K", "--seconds", "0.2", "--measure", "both-ways"])
@@ -132,7 +149,7 @@ fn a_side_that_dies_is_reported_with_what_to_do() {
     let measuring = cable.measuring(&address);
     signal(&listener, Signal::KILL);
     listener.wait().unwrap();
-    let output = measuring.wait_with_output().unwrap();
+    let output = ended(measuring);
     assert_eq!(output.status.code(), Some(2));
     let message = stderr(&output);
     assert!(message.contains("the other side is lost") && message.contains("--listen"), "{message}");
@@ -141,13 +158,27 @@ fn a_side_that_dies_is_reported_with_what_to_do() {
 #[test]
 fn ctrl_c_ends_both_sides_and_prints_what_there_is() {
     let cable = Cable::new("rails = 1");
-    let (mut listener, address) = cable.listener();
+    let (listener, address) = cable.listener();
     let measuring = cable.measuring(&address);
     signal(&measuring, Signal::INT);
-    let output = measuring.wait_with_output().unwrap();
+    let output = ended(measuring);
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(130), ""));
     assert!(String::from_utf8_lossy(&output.stdout).contains("frames sent"));
-    assert!(listener.wait().unwrap().success());
+    assert!(ended(listener).status.success());
+}
+
+/// The measuring side has sent its ping, which has arrived: it waits for the answer, and nothing of its own is under way.
+#[test]
+fn ctrl_c_at_the_side_that_answers_ends_both_sides() {
+    let cable = Cable::new("rails = 1");
+    let (listener, address) = cable.listener();
+    let measuring = cable.measuring(&address);
+    signal(&listener, Signal::INT);
+    assert_eq!(ended(listener).status.code(), Some(130));
+    let output = ended(measuring);
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    assert!(message.contains("the other side is lost: peer has closed its channel"), "{message}");
 }
 
 #[test]

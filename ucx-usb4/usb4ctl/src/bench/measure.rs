@@ -123,7 +123,8 @@ fn ping(side: &mut Side<'_>, plan: Plan) -> Result<PingRow, BenchError> {
 
 /// Says that this was all, and asks what the other side has counted.
 fn farewell(side: &mut Side<'_>) -> Option<Protocol> {
-    const PATIENCE: Duration = Duration::from_secs(1);
+    // More than the connection has with a peer that is silent.
+    const PATIENCE: Duration = Duration::from_secs(10);
     side.ignore_stop();
     side.say(Say::Bye, [0; WORDS]).ok()?;
     let until = Instant::now() + PATIENCE;

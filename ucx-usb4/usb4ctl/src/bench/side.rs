@@ -12,7 +12,7 @@ use usb4_port::{Arrival, Event, MAX_MESSAGE_FRAMES, Part, Port};
 
 use super::BenchError;
 
-/// Rounds without news between two looks at whether the user has seen enough; then others may have the processor, too.
+/// Rounds without news after which others may have the processor, and it is seen whether the other side is still there.
 const IDLE_ROUNDS: u32 = 512;
 /// Longest piece of a message: what one active message carries.
 pub(super) const PIECE_MAX: usize = MAX_MESSAGE_FRAMES * PAYLOAD_MAX;
@@ -175,10 +175,14 @@ impl<'a> Side<'a> {
 
     fn idle(&mut self) -> Result<(), BenchError> {
         self.service()?;
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(BenchError::Interrupted);
+        }
         self.idle_rounds += 1;
         if self.idle_rounds.is_multiple_of(IDLE_ROUNDS) {
-            if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-                return Err(BenchError::Interrupted);
+            // No event tells of a side that has ended in good order while nothing was under way.
+            if let Some(reason) = self.conn.and_then(|conn| self.port.failure(conn)) {
+                return Err(BenchError::Lost(reason));
             }
             std::thread::yield_now();
         }
