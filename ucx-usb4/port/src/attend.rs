@@ -60,8 +60,9 @@ impl Port {
         if !self.is_signalled() {
             return Next::Event;
         }
-        if patience_is_over && self.serve_all(is_wanted) != Next::Never {
-            // What has been taken must still wake it.
+        if patience_is_over {
+            self.serve_all(is_wanted);
+            // What has been taken must still wake it, also if it is at the door: its call need not be the one that ends the sleep.
             self.channel.alert();
         }
         Next::Later

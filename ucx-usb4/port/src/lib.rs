@@ -445,4 +445,6 @@ mod attended_tests;
 #[cfg(test)]
 mod doorbell_tests;
 #[cfg(test)]
+mod sleeper_tests;
+#[cfg(test)]
 mod tests;
