@@ -11,6 +11,7 @@ mod attendant;
 mod attended;
 mod close;
 mod filler;
+mod idling;
 mod kept;
 mod presence;
 mod publish;
@@ -41,9 +42,6 @@ pub use send::Part;
 pub const MAX_MESSAGE_FRAMES: usize = 16;
 /// Longest active message in bytes.
 pub const MAX_MESSAGE: usize = MAX_MESSAGE_FRAMES * PAYLOAD_MAX;
-/// Idle calls of [`Port::service`] between two looks at the clock: it and what hangs on it cost more than many looks at an empty
-/// ring, and a message that arrives meanwhile waits. A program that polls comes by here every microsecond or two.
-const IDLE_CALLS_PER_CLOCK: u32 = 64;
 
 /// How to open a port.
 #[derive(Clone, Debug)]
@@ -147,7 +145,7 @@ pub struct Port {
     allowed: RailSet,
     /// The clock, as of the last look.
     now_ns: u64,
-    idle_calls: u32,
+    idling: idling::Idling,
     /// Frames taken together for one message.
     reserved: Vec<TxFrame>,
     /// Frames take time on the rails: whether one has arrived is a question to the clock.
@@ -250,7 +248,7 @@ impl Port {
             engine: Engine::new(config),
             allowed: options.rails,
             now_ns,
-            idle_calls: 0,
+            idling: idling::Idling::new(now_ns),
             reserved: Vec::with_capacity(MAX_MESSAGE_FRAMES),
             delayed,
             active: false,
@@ -384,6 +382,7 @@ impl Port {
         }
         let retry = retry_ns.map(|ns| self.now_ns + ns);
         self.attendant_sleeps = false;
+        self.idling.expect_sleep();
         self.arm_channel(retry)
     }
 

@@ -5,7 +5,7 @@ use usb4_link::{Carrier, LinkEvent, RxFrame};
 use usb4_wire::{CONTROL_MAX, Flags, Header, RailId};
 
 use crate::kept::Kept;
-use crate::{Event, IDLE_CALLS_PER_CLOCK, Part, Port};
+use crate::{Event, Part, Port};
 
 /// What the bytes of an arrival lie in. A copyable name, not an owner.
 #[derive(Clone, Copy, Debug)]
@@ -201,13 +201,11 @@ impl Port {
     #[inline]
     pub fn service(&mut self) -> bool {
         let active = std::mem::take(&mut self.active);
-        if !active {
-            self.idle_calls = self.idle_calls.wrapping_add(1);
-            if !self.idle_calls.is_multiple_of(IDLE_CALLS_PER_CLOCK) {
-                return false;
-            }
+        if !active && !self.idling.is_clock_due() {
+            return false;
         }
         self.look_at_clock();
+        self.idling.note_clock(self.now_ns);
         self.service_now();
         true
     }

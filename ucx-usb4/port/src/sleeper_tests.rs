@@ -87,3 +87,14 @@ fn a_sleeper_is_alerted_by_the_attendant_that_took_what_woke_it() {
 fn so_is_one_that_called_meanwhile() {
     is_alerted(true);
 }
+
+/// What only time brings is found at once, and not after as many sleeps as a poll has idle calls.
+#[test]
+fn an_owner_that_was_woken_looks_at_the_clock() {
+    let world = World::new(64);
+    let (_a, mut b, _) = pair(&world);
+    sleep(&mut b);
+    b.begin();
+    assert!(b.poll_arrival().is_none());
+    assert!(b.service());
+}

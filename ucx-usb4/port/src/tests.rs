@@ -234,6 +234,25 @@ fn a_peer_is_silent_when_it_does_not_acknowledge_messages() {
     assert!(!pair.a.is_silent(pair.a_to_b), "nothing is under way");
 }
 
+/// As a rank that yields its processor in each wait, where others use up their time slices.
+#[test]
+fn an_owner_that_comes_by_seldom_asks_for_what_was_lost_all_the_same() {
+    const ROUNDS: u32 = 20;
+    let mut pair = Pair::new("rails = 1");
+    let (mut arrived, mut events) = (Vec::new(), Vec::new());
+    while pair.a.engine.info(pair.a_to_b).unwrap().state != ConnState::Open {
+        pair.turn(&mut arrived, &mut events);
+    }
+    assert!(pair.send(1, b"hello"));
+    // Nobody calls b.
+    for _ in 0..ROUNDS {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        serve(&mut pair.a);
+    }
+    let asked = pair.a.totals().probes_sent;
+    assert!(asked > 0, "no question in {ROUNDS} rounds of 5 ms");
+}
+
 #[test]
 fn puts_and_gets_of_any_length_move_the_bytes() {
     for cable in ["rails = 1", "rails = 3\nloss = 0.02\nreorder_us = 20"] {
