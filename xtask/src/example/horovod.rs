@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use xshell::cmd;
 
 use super::program::Program;
@@ -12,6 +12,9 @@ use crate::vm::cache::Cache;
 use crate::workspace;
 
 const RELEASE: &str = "0.28.1";
+
+/// The torch that this release is known to build with: Debian 12's. Its own sources ask for an older C++ than newer ones need.
+const TORCH: &str = "1.13";
 
 /// What Horovod's own build reads: MPI for everything, and no framework but torch.
 const BUILD: [(&str, &str); 7] = [
@@ -27,13 +30,20 @@ const BUILD: [(&str, &str); 7] = [
 /// `cargo xtask example horovod`.
 pub(super) const EXAMPLE: Example = Example {
     name: "horovod",
-    about: "Horovod: learns handwritten digits (Debian 12's torch; builds Horovod at first)",
+    about: "Horovod: learns handwritten digits (on Debian 12 only, for its torch; builds Horovod at first)",
     ranks: &[2, 4],
     is_for_all: true,
     prepare,
 };
 
 fn prepare(setting: &Setting) -> Result<Program> {
+    let policy = cmd!(setting.shell, "apt-cache policy python3-torch").env("LC_ALL", "C").quiet().read();
+    let offered = offered(&policy.unwrap_or_default());
+    ensure!(
+        offered.starts_with(TORCH),
+        "Horovod {RELEASE} builds with Debian 12's torch {TORCH}, and apt offers torch {offered} here; run this example on \
+         Debian 12, or train with `cargo xtask example torch`"
+    );
     packages::install(setting.shell, &[packages::HOROVOD])?;
     let library = library(setting)?;
     let script = workspace::root().join("mpi-examples/horovod/digits.py");
@@ -46,6 +56,12 @@ fn prepare(setting: &Setting) -> Result<Program> {
     })
 }
 
+/// The version that `apt-cache policy` would install.
+fn offered(policy: &str) -> String {
+    let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"));
+    candidate.map_or("(none)", str::trim).to_owned()
+}
+
 /// Horovod, from the cache or built from PyPI's source.
 fn library(setting: &Setting) -> Result<PathBuf> {
     Cache::open()?.folder(&format!("horovod-{RELEASE}"), false, |folder| {
@@ -56,4 +72,16 @@ fn library(setting: &Setting) -> Result<PathBuf> {
             .run()
             .context("Horovod cannot be built; is the network there?")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_that_apt_would_install_is_read() {
+        let policy = "python3-torch:\n  Installed: (none)\n  Candidate: 2.6.0+dfsg-7\n  Version table:\n";
+        assert_eq!(offered(policy), "2.6.0+dfsg-7");
+        assert_eq!(offered(""), "(none)");
+    }
 }
