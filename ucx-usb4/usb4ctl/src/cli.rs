@@ -22,7 +22,8 @@ Try it without hardware:
 Find out why a job does not use usb4:
   usb4ctl doctor
 
-Settings of the transport (UCX_USB4_LINKS and others) are UCX settings: `ucx_info -c -t usb4` lists them."
+Settings of the transport (UCX_USB4_LINKS and others) are UCX settings: with the variables of
+`usb4ctl env`, `ucx_info -cf | grep -B15 ^UCX_USB4_` shows them with their help."
 )]
 pub(crate) struct Cli {
     /// Folder with libuct_usb4.so.0 and libucx_usb4_preload.so [default: found from where usb4ctl is installed]
