@@ -4,6 +4,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use crate::kernel::{KernelChannel, ReceiveMode};
+use crate::severed::SeveredChannel;
 use crate::sim::SimChannel;
 use crate::{
     Address, ArmResult, Board, Carrier, Counters, FabricId, HEADER_LEN, Limits, LinkEvent, LinkSpec, NodeId, OpenError,
@@ -64,6 +65,16 @@ pub enum Channel {
     Sim(SimChannel),
     /// The kernel's rings.
     Kernel(KernelChannel),
+    /// None any more.
+    Severed(SeveredChannel),
+}
+
+impl Channel {
+    /// What stands for this channel in a forked child, which must leave the channel itself alone.
+    #[must_use]
+    pub fn severed(&self) -> Channel {
+        Channel::Severed(SeveredChannel::new(self))
+    }
 }
 
 impl Carrier for Channel {
@@ -72,6 +83,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.address(),
             Channel::Kernel(channel) => channel.address(),
+            Channel::Severed(channel) => channel.address(),
         }
     }
 
@@ -80,6 +92,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.incarnation(),
             Channel::Kernel(channel) => channel.incarnation(),
+            Channel::Severed(channel) => channel.incarnation(),
         }
     }
 
@@ -88,6 +101,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.fabric(),
             Channel::Kernel(channel) => channel.fabric(),
+            Channel::Severed(channel) => channel.fabric(),
         }
     }
 
@@ -96,6 +110,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.rails(),
             Channel::Kernel(channel) => channel.rails(),
+            Channel::Severed(channel) => channel.rails(),
         }
     }
 
@@ -104,6 +119,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.rails_to(node),
             Channel::Kernel(channel) => channel.rails_to(node),
+            Channel::Severed(channel) => channel.rails_to(node),
         }
     }
 
@@ -112,6 +128,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.limits(),
             Channel::Kernel(channel) => channel.limits(),
+            Channel::Severed(channel) => channel.limits(),
         }
     }
 
@@ -120,6 +137,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.now_ns(),
             Channel::Kernel(channel) => channel.now_ns(),
+            Channel::Severed(channel) => channel.now_ns(),
         }
     }
 
@@ -128,6 +146,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.alloc(),
             Channel::Kernel(channel) => channel.alloc(),
+            Channel::Severed(channel) => channel.alloc(),
         }
     }
 
@@ -136,6 +155,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.free(frame),
             Channel::Kernel(channel) => channel.free(frame),
+            Channel::Severed(channel) => channel.free(frame),
         }
     }
 
@@ -144,6 +164,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.abandon(frame, dst),
             Channel::Kernel(channel) => channel.abandon(frame, dst),
+            Channel::Severed(channel) => channel.abandon(frame, dst),
         }
     }
 
@@ -152,6 +173,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.payload_mut(frame),
             Channel::Kernel(channel) => channel.payload_mut(frame),
+            Channel::Severed(channel) => channel.payload_mut(frame),
         }
     }
 
@@ -160,6 +182,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.cost_ns(now_ns, rail, len_bytes),
             Channel::Kernel(channel) => channel.cost_ns(now_ns, rail, len_bytes),
+            Channel::Severed(channel) => channel.cost_ns(now_ns, rail, len_bytes),
         }
     }
 
@@ -176,6 +199,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.submit(now_ns, rail, dst, header, frame, payload_len),
             Channel::Kernel(channel) => channel.submit(now_ns, rail, dst, header, frame, payload_len),
+            Channel::Severed(channel) => channel.submit(now_ns, rail, dst, header, frame, payload_len),
         }
     }
 
@@ -191,6 +215,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.submit_control(now_ns, rail, dst, header, payload),
             Channel::Kernel(channel) => channel.submit_control(now_ns, rail, dst, header, payload),
+            Channel::Severed(channel) => channel.submit_control(now_ns, rail, dst, header, payload),
         }
     }
 
@@ -199,6 +224,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.doorbell(),
             Channel::Kernel(channel) => channel.doorbell(),
+            Channel::Severed(channel) => channel.doorbell(),
         }
     }
 
@@ -207,6 +233,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.reap(now_ns),
             Channel::Kernel(channel) => channel.reap(now_ns),
+            Channel::Severed(channel) => channel.reap(now_ns),
         }
     }
 
@@ -215,6 +242,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.payload(frame),
             Channel::Kernel(channel) => channel.payload(frame),
+            Channel::Severed(channel) => channel.payload(frame),
         }
     }
 
@@ -223,6 +251,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.copy_control(frame, len_bytes, out),
             Channel::Kernel(channel) => channel.copy_control(frame, len_bytes, out),
+            Channel::Severed(channel) => channel.copy_control(frame, len_bytes, out),
         }
     }
 
@@ -231,6 +260,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.release(frame),
             Channel::Kernel(channel) => channel.release(frame),
+            Channel::Severed(channel) => channel.release(frame),
         }
     }
 
@@ -239,6 +269,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.event_fd(),
             Channel::Kernel(channel) => channel.event_fd(),
+            Channel::Severed(channel) => channel.event_fd(),
         }
     }
 
@@ -247,6 +278,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.arm(deadline_ns),
             Channel::Kernel(channel) => channel.arm(deadline_ns),
+            Channel::Severed(channel) => channel.arm(deadline_ns),
         }
     }
 
@@ -255,6 +287,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.disarm(),
             Channel::Kernel(channel) => channel.disarm(),
+            Channel::Severed(channel) => channel.disarm(),
         }
     }
 
@@ -262,6 +295,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.is_armed(),
             Channel::Kernel(channel) => channel.is_armed(),
+            Channel::Severed(channel) => channel.is_armed(),
         }
     }
 
@@ -269,6 +303,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.alert(),
             Channel::Kernel(channel) => channel.alert(),
+            Channel::Severed(channel) => channel.alert(),
         }
     }
 
@@ -277,6 +312,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.poll_event(now_ns),
             Channel::Kernel(channel) => channel.poll_event(now_ns),
+            Channel::Severed(channel) => channel.poll_event(now_ns),
         }
     }
 
@@ -285,6 +321,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.counters(),
             Channel::Kernel(channel) => channel.counters(),
+            Channel::Severed(channel) => channel.counters(),
         }
     }
 
@@ -293,6 +330,7 @@ impl Carrier for Channel {
         match self {
             Channel::Sim(channel) => channel.board(),
             Channel::Kernel(channel) => channel.board(),
+            Channel::Severed(channel) => channel.board(),
         }
     }
 }

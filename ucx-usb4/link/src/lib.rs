@@ -59,6 +59,7 @@ mod channel;
 mod clock;
 mod error;
 pub mod kernel;
+mod severed;
 mod shm;
 pub mod sim;
 mod spec;

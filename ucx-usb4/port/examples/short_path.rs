@@ -78,7 +78,7 @@ fn main() {
     let to_b = a.connect(&b.address()).expect("a cable");
     let to_a = b.connect(&a.address()).expect("a cable");
     // As the interface has them. Nobody is away here, and an attendant's look now and then would be counted.
-    let (a, b) = (&Attended::new(a), &Attended::new(b));
+    let (a, b) = (&Attended::new(a).unwrap(), &Attended::new(b).unwrap());
     for _ in 0..1000 {
         settle(a);
         settle(b);

@@ -1,6 +1,6 @@
 //! A port with an attendant, as its owner sees it.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut, UnsafeCell};
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ pub(crate) struct Shared {
     pub(crate) presence: Presence,
     /// Rounds of progress that the owner has begun: as long as this changes, it is not away. The owner alone writes it.
     pub(crate) rounds: AtomicU32,
-    /// For whoever `presence` says is inside.
-    port: RefCell<Port>,
+    /// For whoever `presence` says is inside. Replaced in a forked child only.
+    port: UnsafeCell<RefCell<Port>>,
 }
 
 // SAFETY: `port` is used by one side at a time, which `presence` orders: by the owner inside, by the attendant with the pass; and a port
@@ -29,7 +29,21 @@ impl Shared {
     /// # Safety
     /// The caller is inside as the owner, or has the attendant's pass, until the borrow ends.
     pub(crate) unsafe fn port(&self) -> RefMut<'_, Port> {
-        self.port.borrow_mut()
+        // SAFETY: nobody replaces it while somebody is inside.
+        unsafe { &*self.port.get() }.borrow_mut()
+    }
+
+    /// Puts a port without connections in the place of the parent's, which is forgotten as it is.
+    ///
+    /// # Safety
+    /// In a forked child, on its way in: it is the only thread, and its own calls have ended.
+    unsafe fn sever(&self) {
+        // SAFETY: the cell is there, whatever is in it.
+        let port = unsafe { &*self.port.get() }.as_ptr();
+        // SAFETY: another thread of the parent's may have had it, which does not exist here; what is read never changes.
+        let severed = unsafe { &*port }.severed();
+        // SAFETY: nobody here has borrowed from it.
+        unsafe { self.port.get().write(RefCell::new(severed)) };
     }
 }
 
@@ -48,11 +62,13 @@ pub struct Attended {
 
 impl Attended {
     /// Without an attendant: the port is served by its owner alone.
-    #[must_use]
-    pub fn new(port: Port) -> Self {
-        let shared =
-            Arc::new(Shared { presence: Presence::default(), rounds: AtomicU32::new(0), port: RefCell::new(port) });
-        Self { shared, attendant: None, owner_pid: std::process::id(), not_sync: PhantomData }
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn new(port: Port) -> io::Result<Self> {
+        let (presence, port) = (Presence::new()?, UnsafeCell::new(RefCell::new(port)));
+        let shared = Arc::new(Shared { presence, rounds: AtomicU32::new(0), port });
+        Ok(Self { shared, attendant: None, owner_pid: std::process::id(), not_sync: PhantomData })
     }
 
     /// Starts the attendant. It looks after the port when the owner has made no progress for `absence`.
@@ -110,7 +126,7 @@ impl Attended {
     #[cold]
     fn reclaim(&self) {
         if self.is_forked() {
-            return self.shared.presence.forget_claim();
+            return self.sever();
         }
         self.shared.presence.reclaim();
         if let Some(attendant) = &self.attendant {
@@ -118,7 +134,22 @@ impl Attended {
         }
     }
 
-    fn is_forked(&self) -> bool {
+    /// A forked child has called: neither its parent nor the peers may notice.
+    fn sever(&self) {
+        // SAFETY: found closed on the way in, which happens once in a forked child; its one thread has no call of its own under way.
+        unsafe { self.shared.sever() };
+        self.shared.presence.open_in_child();
+        log::warn!(
+            "usb4: process {} was forked from {}, whose connections it cannot use: what it sends fails, and nothing arrives. Call exec in \
+             it, or open UCX (or MPI) there anew.",
+            std::process::id(),
+            self.owner_pid
+        );
+    }
+
+    /// Whether this is a child of the process that opened the port.
+    #[must_use]
+    pub fn is_forked(&self) -> bool {
         self.owner_pid != std::process::id()
     }
 }

@@ -43,7 +43,7 @@ impl Pair {
         let file = fabric(cable);
         let regions = regions();
         let mut peer = open(&file, 0, &regions);
-        let mut target = Attended::new(open(&file, 1, &regions));
+        let mut target = Attended::new(open(&file, 1, &regions)).unwrap();
         let address = target.enter().port().address();
         let to_target = peer.connect(&address).unwrap();
         target.start(ABSENCE).unwrap();
@@ -396,32 +396,114 @@ fn a_peer_that_goes_meanwhile_is_reported_to_the_owner() {
     }
 }
 
+/// Everything that a child can do with its copy of the port, while its parent's attendant was in there.
 #[test]
-fn a_forked_child_does_not_wait_for_an_attendant_that_it_does_not_have() {
+fn a_forked_child_reaches_nobody_and_takes_nothing_from_its_parent() {
     let mut pair = Pair::new(CABLES[0]);
+    pair.send(1, b"kept");
     pair.wait_for_acknowledgement();
-    // As if the attendant were in the port at this moment.
+    let (peer, event_fd) = (pair.peer.address(), pair.target.enter().port().event_fd());
+    let to_peer = pair.target.enter().port().connections()[0];
+    // The attendant is in the port at this moment, and finds no more than it has.
     let shared = Arc::clone(&pair.target.shared);
     let pass = loop {
         if let Some(pass) = shared.presence.claim(presence::heavy_barrier) {
             break pass;
         }
     };
-    // SAFETY: the child calls only what the port's own calls do, and ends without running anything of the test's.
+    // SAFETY: the pass is held until the borrow has ended.
+    let used = unsafe { shared.port() };
+    pair.send(2, b"in the ring");
+    let child = fork(|| {
+        let inside = pair.target.enter();
+        let mut port = inside.port();
+        let mut arrived = Vec::new();
+        turn(&mut port, &mut arrived);
+        let is_refused = matches!(port.reserve(to_peer, 1), Err(usb4_engine::Refused::Failed(_)));
+        let is_alone = port.connect(&peer).is_err() && port.connections().is_empty();
+        let is_asleep = port.arm(None) && port.event_fd() == event_fd;
+        port.close();
+        drop(port);
+        drop(inside);
+        drop(pair.target.enter());
+        pair.target.stop();
+        is_refused && is_alone && is_asleep && arrived.is_empty()
+    });
+    // The parent goes on when the child has done all this.
+    assert!(child.succeeds());
+    drop(used);
+    drop(pass);
+    let mut arrived = Vec::new();
+    while arrived.len() < 2 {
+        turn(&mut pair.target.enter().port(), &mut arrived);
+        turn(&mut pair.peer, &mut Vec::new());
+    }
+    assert_eq!(arrived, [(1, b"kept".to_vec()), (2, b"in the ring".to_vec())]);
+    pair.send(3, b"later");
+    pair.wait_for_acknowledgement();
+}
+
+/// As `system(3)` and Python's `subprocess` do.
+#[test]
+fn children_that_come_and_go_while_messages_flow_change_nothing() {
+    const MESSAGES: usize = 3000;
+    const CHILDREN: usize = 20;
+    let pair = Pair::new(CABLES[1]);
+    let Pair { mut peer, target, to_target, .. } = pair;
+    let mut arrived = Vec::new();
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(move || {
+            for n in 0..MESSAGES {
+                send(&mut peer, to_target, (n % 32) as u8, &message(n));
+            }
+            let mark = peer.sent_mark(to_target);
+            while !peer.is_acknowledged(to_target, mark) {
+                turn(&mut peer, &mut Vec::new());
+            }
+        });
+        for n in 0..CHILDREN {
+            if n % 2 == 0 {
+                assert!(std::process::Command::new("true").status().unwrap().success());
+            } else {
+                assert!(fork(|| true).succeeds());
+            }
+            turn(&mut target.enter().port(), &mut arrived);
+        }
+        while arrived.len() < MESSAGES {
+            turn(&mut target.enter().port(), &mut arrived);
+        }
+        while !sender.is_finished() {
+            turn(&mut target.enter().port(), &mut arrived);
+        }
+    });
+    assert!(arrived.iter().enumerate().all(|(n, (id, bytes))| usize::from(*id) == n % 32 && *bytes == message(n)));
+    assert_eq!(arrived.len(), MESSAGES);
+}
+
+struct Forked(libc::pid_t);
+
+/// Does this in a forked child, which ends without running anything else of the test's, and soon if it hangs.
+fn fork(work: impl FnOnce() -> bool) -> Forked {
+    const HANG_GUARD_S: u32 = 20;
+    // SAFETY: the child calls only what the port's own calls do.
     let child = unsafe { libc::fork() };
     if child == 0 {
         // SAFETY: ends the child if it hangs.
-        unsafe { libc::alarm(20) };
-        drop(pair.target.enter());
-        pair.target.stop();
+        unsafe { libc::alarm(HANG_GUARD_S) };
+        let code = if work() { 7 } else { 8 };
         // SAFETY: ends the child.
-        unsafe { libc::_exit(7) };
+        unsafe { libc::_exit(code) };
     }
-    drop(pass);
-    let mut status = 0;
-    // SAFETY: a child of this process, and where its status goes.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7, "{status:#x}");
+    Forked(child)
+}
+
+impl Forked {
+    fn succeeds(self) -> bool {
+        let mut status = 0;
+        // SAFETY: a child of this process, and where its status goes.
+        assert_eq!(unsafe { libc::waitpid(self.0, &raw mut status, 0) }, self.0);
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7
+    }
 }
 
 /// A process of its own, since it must not survive.

@@ -20,10 +20,11 @@ mod residents;
 mod rma;
 mod send;
 pub mod trace;
+mod wiped;
 
 use std::path::PathBuf;
 
-use usb4_engine::{Config, ConnId, ConnectError, Engine, Failure, OpFailure, Peer, Rails, Stats};
+use usb4_engine::{Config, ConnId, ConnectError, Engine, Failure, OpFailure, Peer, Rails, RegionTable, Stats};
 use usb4_link::kernel::ReceiveMode;
 use usb4_link::{ArmResult, Carrier, Channel, Counters, LinkSpec, OpenError, OpenOptions, RailInfo, RxFrame, TxFrame};
 use usb4_wire::extension::OpErrorReason;
@@ -264,6 +265,37 @@ impl Port {
             published: 0,
             recorder,
         })
+    }
+
+    /// What stands for this port in a forked child: it has the address and the descriptor, no connection, and opens none.
+    pub(crate) fn severed(&self) -> Self {
+        let channel = self.channel.severed();
+        let now_ns = channel.now_ns();
+        // It sends nothing that anybody could forge.
+        let config = Config::new(channel.address(), channel.incarnation(), [0; 32]);
+        let mut engine = Engine::new(config);
+        engine.close(now_ns);
+        Self {
+            observer: Observer::new(channel.board()),
+            channel,
+            engine,
+            allowed: self.allowed,
+            now_ns,
+            idling: idling::Idling::new(now_ns),
+            reserved: Vec::new(),
+            delayed: false,
+            active: false,
+            draining: false,
+            kept: kept::Shelf::default(),
+            attendant_sleeps: false,
+            regions: Regions::new(RegionTable::new([0; 32]).into()),
+            rma_marks: Vec::new(),
+            unfenced: Vec::new(),
+            resident: Resident::nobody(),
+            publish_at_ns: u64::MAX,
+            published: 0,
+            recorder: None,
+        }
     }
 
     /// Which fabric this is, and which node of it.

@@ -4,23 +4,28 @@
 //! attendant claims it, makes every running thread of the process pass a full barrier (membarrier(2)), and looks whether the owner is
 //! inside. The claim stays when the attendant leaves; the owner takes it back at the door, where it waits for an attendant that is busy.
 //!
+//! The words lie in memory that the kernel wipes in a forked child ([`crate::wiped`]): to it the port is not open, so that its way in, too, leads
+//! past the door.
+//!
 //! # Barriers
 //!
 //! The letters go on from those of the simulated cable (`link/src/shm`).
 //!
 //! | letter | where | partner | what breaks without it |
 //! |---|---|---|---|
-//! | (G) | owner: `inside` raised, light barrier, then read `claimed` | (H) | both look before the other's store is visible: both are in the port |
-//! | (H) | attendant: `claimed` set, heavy barrier, then read `inside` | (G) | the same |
+//! | (G) | owner: `inside` raised, light barrier, then read `open` | (H) | both look before the other's store is visible: both are in the port |
+//! | (H) | attendant: `open` cleared, heavy barrier, then read `inside` | (G) | the same |
 //! | (K) | owner: release store of `inside` when it leaves | (L) | the attendant finds the port as it was before the owner's last changes |
 //! | (L) | attendant: acquire load of `inside` | (K) | the same |
 //!
 //! What the attendant changed reaches the owner by the door, which is a mutex: the owner passes it before it finds the port unclaimed.
 
+use std::io;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicU32, compiler_fence, fence};
+use std::sync::atomic::{compiler_fence, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use crate::wiped::WipedWord;
 use rustix::thread::{MembarrierCommand, MembarrierQuery, membarrier, membarrier_query};
 
 /// A word that both sides see; loom's in tests.
@@ -29,14 +34,14 @@ pub(crate) trait Word {
     fn store(&self, value: u32, order: Ordering);
 }
 
-impl Word for AtomicU32 {
+impl Word for WipedWord {
     #[inline]
     fn load(&self, order: Ordering) -> u32 {
-        self.load(order)
+        self.atomic().load(order)
     }
     #[inline]
     fn store(&self, value: u32, order: Ordering) {
-        self.store(value, order);
+        self.atomic().store(value, order);
     }
 }
 
@@ -67,58 +72,68 @@ impl Door for Mutex<()> {
 }
 
 /// The lock. The owner's side is for one thread at a time; which one may change from call to call.
-#[derive(Debug, Default)]
-pub(crate) struct Presence<W = AtomicU32, D = Mutex<()>> {
+#[derive(Debug)]
+pub(crate) struct Presence<W = WipedWord, D = Mutex<()>> {
     /// How deep the owner's calls are nested now. The owner alone writes it.
     inside: W,
-    /// 1: the attendant may be in the port, or come in, while it has the door. Changes behind the door only.
-    claimed: W,
+    /// 0: the attendant has a claim: it may be in the port, or come in, while it has the door. Changes behind the door only. Also 0 in a
+    /// process that was forked from the owner's.
+    open: W,
     door: D,
+}
+
+impl Presence {
+    /// The owner's, in this process and in no other.
+    pub(crate) fn new() -> io::Result<Self> {
+        let [inside, open] = WipedWord::pair()?;
+        open.store(1, Relaxed);
+        Ok(Self { inside, open, door: Mutex::new(()) })
+    }
 }
 
 impl<W: Word, D: Door> Presence<W, D> {
     /// The owner comes in, or calls itself from inside. False: there is a claim, which it must [take back](Self::reclaim) before it
-    /// touches the port.
+    /// touches the port; or it is not the owner, but a child of its process.
     #[inline]
     #[must_use]
     pub(crate) fn enter(&self, barrier: impl FnOnce()) -> bool {
-        self.inside.store(self.inside.load(Relaxed) + 1, Relaxed);
+        self.inside.store(self.inside.load(Relaxed).wrapping_add(1), Relaxed);
         // (G) pairs with (H): the attendant sees that the owner is inside, or the owner sees the claim.
         barrier();
-        self.claimed.load(Relaxed) == 0
+        self.open.load(Relaxed) != 0
     }
 
     /// The owner has found a claim: waits until the attendant is out, and ends the claim.
     pub(crate) fn reclaim(&self) {
         let _pass = self.door.wait();
-        self.claimed.store(0, Relaxed);
+        self.open.store(1, Relaxed);
     }
 
-    /// Ends the claim of an attendant that does not exist in this process: a forked child has only the thread that forked.
-    pub(crate) fn forget_claim(&self) {
-        self.claimed.store(0, Relaxed);
+    /// Lets the only thread of a forked child in. The door is left alone: whoever had it does not exist here.
+    pub(crate) fn open_in_child(&self) {
+        self.open.store(1, Relaxed);
     }
 
     /// The owner leaves what it entered.
     #[inline]
     pub(crate) fn leave(&self) {
         // (K) pairs with (L).
-        self.inside.store(self.inside.load(Relaxed) - 1, Release);
+        self.inside.store(self.inside.load(Relaxed).wrapping_sub(1), Release);
     }
 
     /// The attendant comes in and is alone there as long as it keeps the pass; none: the owner is inside or wants to be.
     pub(crate) fn claim(&self, barrier: impl FnOnce()) -> Option<D::Pass<'_>> {
         let pass = self.door.knock()?;
-        if self.claimed.load(Relaxed) != 0 {
+        if self.open.load(Relaxed) == 0 {
             // The owner has not been inside since: it would have ended the claim.
             return (!self.is_wanted()).then_some(pass);
         }
-        self.claimed.store(1, Relaxed);
+        self.open.store(0, Relaxed);
         // (H) pairs with (G): the owner sees the claim, or this sees that the owner is inside.
         barrier();
         // (L) pairs with (K).
         if self.inside.load(Acquire) != 0 {
-            self.claimed.store(0, Relaxed);
+            self.open.store(1, Relaxed);
             return None;
         }
         Some(pass)
@@ -225,7 +240,7 @@ mod tests {
     fn is_sound(barrier: fn()) -> bool {
         let check = move || {
             let shared = Arc::new(Shared {
-                presence: Presence { inside: AtomicU32::new(0), claimed: AtomicU32::new(0), door: Mutex::new(()) },
+                presence: Presence { inside: AtomicU32::new(0), open: AtomicU32::new(1), door: Mutex::new(()) },
                 port: UnsafeCell::new(0),
             });
             let attendant = {

@@ -13,21 +13,28 @@ static RESIDENTS: Mutex<Vec<(u64, Pid)>> = Mutex::new(Vec::new());
 /// A port's place among those of this process, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Resident {
-    incarnation: u64,
+    /// None: it never was there.
+    incarnation: Option<u64>,
 }
 
 impl Resident {
     /// A new port, served by this thread until another one does.
     pub(crate) fn new(incarnation: u64) -> Self {
         with(|residents| residents.push((incarnation, gettid())));
-        Self { incarnation }
+        Self { incarnation: Some(incarnation) }
+    }
+
+    /// The place of a port that serves nobody. In a forked child the list may be in the hands of a thread that does not exist there.
+    pub(crate) fn nobody() -> Self {
+        Self { incarnation: None }
     }
 
     /// This thread serves the port now.
     pub(crate) fn note_thread(&self) {
+        let Some(incarnation) = self.incarnation else { return };
         let thread = gettid();
         with(|residents| {
-            let own = residents.iter_mut().filter(|resident| resident.0 == self.incarnation);
+            let own = residents.iter_mut().filter(|resident| resident.0 == incarnation);
             own.for_each(|resident| resident.1 = thread);
         });
     }
@@ -35,7 +42,8 @@ impl Resident {
 
 impl Drop for Resident {
     fn drop(&mut self) {
-        with(|residents| residents.retain(|resident| resident.0 != self.incarnation));
+        let Some(incarnation) = self.incarnation else { return };
+        with(|residents| residents.retain(|resident| resident.0 != incarnation));
     }
 }
 

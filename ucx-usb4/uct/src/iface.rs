@@ -340,11 +340,12 @@ pub(crate) unsafe fn open(
         .map_err(|error| status::report(status::of_open(&error), format_args!("usb4: {error}")))?;
     let registered = ucx_sys::registered().expect("UCX opens what was registered");
     let performance = port.performance();
+    let port = Attended::new(port).map_err(|error| status::report(UCS_ERR_NO_MEMORY, format_args!("usb4: {error}")))?;
     let scratch = if settings.seg_size > usb4_wire::PAYLOAD_MAX { vec![0; settings.seg_size] } else { Vec::new() };
     let mut iface = Box::new(Iface {
         base: UnsafeCell::new(MaybeUninit::uninit()),
         registered,
-        port: Attended::new(port),
+        port,
         endpoints: RefCell::default(),
         schedule: Schedule::default(),
         flushes: Flushes::default(),
@@ -411,7 +412,9 @@ unsafe extern "C" fn iface_close(handle: uct_iface_h) {
     iface.port.stop();
     let entered = iface.entered();
     entered.port().close();
-    if let Some(path) = &entered.settings.stats {
+    if let Some(path) = &entered.settings.stats
+        && !entered.port.is_forked()
+    {
         stats::append(path, &entered.port(), &entered.requested);
     }
     drop(entered);
