@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, RwLock};
@@ -236,10 +237,7 @@ fn what_two_ports_said_is_recorded_and_read_alike_by_both() {
     let folder = tempfile::tempdir().unwrap();
     let files = record(folder.path(), MESSAGES);
     assert_eq!(files.len(), 2, "{files:?}");
-    for file in &files {
-        use std::os::unix::fs::PermissionsExt;
-        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "it holds secrets");
-    }
+    files.iter().for_each(|file| assert_private(file));
 
     let lines: Vec<serde_json::Value> =
         usb4ctl(&["--json"], &files).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -258,6 +256,7 @@ fn what_two_ports_said_is_recorded_and_read_alike_by_both() {
 
     let merged = folder.path().join("all.pcap");
     assert_eq!(usb4ctl(&["--pcap", merged.to_str().unwrap()], &files), "");
+    assert_private(&merged);
     let names = ["direction", "rail", "kind", "psn", "ack", "window", "word", "payload_len"].map(str::to_owned);
     let shown = dissect(&merged, &names);
     assert_eq!(shown.len(), frames.len());
@@ -277,6 +276,12 @@ fn what_two_ports_said_is_recorded_and_read_alike_by_both() {
         }
     }
     const { assert!(PREFIX_LEN + HEADER_LEN == 44, "as the dissector has it") };
+}
+
+/// It holds the secrets of connections.
+fn assert_private(file: &Path) {
+    let mode = std::fs::metadata(file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{}", file.display());
 }
 
 #[test]

@@ -58,7 +58,12 @@ fn describe(
         .collect();
     settings.sort();
     Description {
-        product: product.map(|file| line(&format!("/sys/class/dmi/id/{file}"))).into(),
+        // A virtual machine or a board without firmware tables has none of it.
+        product: product
+            .map(|file| line(&format!("/sys/class/dmi/id/{file}")))
+            .into_iter()
+            .filter(|value| !value.is_empty())
+            .collect(),
         processor: after(&processors, "model name", ':'),
         processors: processors.lines().filter(|line| line.starts_with("processor")).count(),
         distribution: after(&line("/etc/os-release"), "PRETTY_NAME", '='),
@@ -138,7 +143,7 @@ mod tests {
         let figures = Figures::new("sim:/home/alice/lab.toml", Address::new(0, 1), Address::new(1, 1));
         let text = text(&description, &figures).unwrap();
         for part in [
-            "Mini PC",
+            "| machine | Mini PC |",
             "Ryzen (2 threads)",
             "Debian 13",
             "iommu=pt",

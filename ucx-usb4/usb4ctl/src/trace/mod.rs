@@ -4,8 +4,10 @@ mod capture;
 mod process;
 mod record;
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::BufWriter;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,7 +34,7 @@ pub(crate) fn run(arguments: &TraceArgs) -> anyhow::Result<ExitCode> {
     loop {
         let batch = next(&mut captures)?;
         if let Some(path) = &arguments.pcap {
-            write(&batch, File::create(path)?).with_context(|| format!("{} cannot be written", path.display()))?;
+            write(&batch, path).with_context(|| format!("{} cannot be written", path.display()))?;
             return Ok(ExitCode::SUCCESS);
         }
         for captured in &batch {
@@ -65,7 +67,9 @@ fn print(json: bool, captured: &Captured, since_start: Duration) -> anyhow::Resu
     Ok(out::line(format_args!("{:14.9}  {shown}", since_start.as_secs_f64()))?)
 }
 
-fn write(records: &[Captured], file: File) -> anyhow::Result<()> {
+/// Like what it was made from, the file holds the secrets of connections: it is its owner's alone.
+fn write(records: &[Captured], path: &Path) -> anyhow::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut writer = PcapWriter::with_header(BufWriter::new(file), capture_header())?;
     for captured in records {
         writer.write_packet(&PcapPacket::new(captured.time, captured.full_len, &captured.bytes))?;
