@@ -15,10 +15,11 @@ const STYLE: &str = "\
 @media (prefers-color-scheme:dark){:root{--ground:#161a20;--ink:#e6e9ee;--soft:#9aa4b2;--line:#333a44;--stripe:#1c2129;--accent:#4db3ee}}\
 body{background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.6rem}h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}a{color:var(--accent)}\
-svg{max-width:100%;height:auto}.scroll{overflow-x:auto}\
+.scroll{overflow-x:auto}.scroll svg{display:block;width:100%;max-width:860px;min-width:600px;height:auto}\
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}\
-th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}\
-tbody tr:nth-child(even){background:var(--stripe)}.spread{color:var(--soft)}dt{color:var(--soft)}dd{margin:0 0 .4rem 1rem}";
+th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid var(--line)}td{white-space:nowrap}th{vertical-align:bottom;min-width:4rem}\
+th:first-child,td:first-child{position:sticky;left:0;background:var(--ground)}\
+tbody tr:nth-child(even),tbody tr:nth-child(even) td:first-child{background:var(--stripe)}.spread{color:var(--soft)}dt{color:var(--soft)}dd{margin:0 0 .4rem 1rem;overflow-wrap:anywhere}";
 
 /// Writes the report into `folder` and returns the path of its page.
 ///
@@ -54,7 +55,7 @@ fn page(body: &str, rounds: usize) -> String {
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>osu-bench compare</title>\
          <style>{STYLE}</style><h1>MPI over several transports</h1>\
-         <p>Medians over {rounds} interleaved rounds. The grey figure beside a value is half of the range over the rounds, in per cent. \
+         <p>Medians over {rounds} interleaved rounds. The grey figure beside a value is half of the range over the rounds. \
          A ratio is a median over the median of the named peer. Dashed lines are what the profile of a simulated cable allows: all \
          rails at their rate less the frame headers, or the one-way latency of the wire.</p>{body}<h2>Where and how</h2><dl>{facts}</dl></html>\n"
     )
@@ -66,7 +67,7 @@ fn section(measured: &Measured, variants: &[Variant], figure: Option<&str>) -> S
     let better = if measured.higher_is_better { "more is better" } else { "less is better" };
     let benchmark = measured.benchmark;
     let mut html = format!(
-        "<h2>{}: {} ({better})</h2><p>{}</p>{}<div class=\"scroll\"><table><thead><tr><th>Size",
+        "<h2>{}: {} ({better})</h2><p>{}</p><div class=\"scroll\">{}</div><div class=\"scroll\"><table><thead><tr><th>Size",
         benchmark.name,
         escape(&measured.heading),
         escape(benchmark.meaning),
@@ -84,7 +85,7 @@ fn section(measured: &Measured, variants: &[Variant], figure: Option<&str>) -> S
             let _ = match measured.summary(size, at) {
                 Some(summary) => write!(
                     html,
-                    "<td>{} <span class=\"spread\">&plusmn;{:.0}</span>",
+                    "<td>{} <span class=\"spread\">&plusmn;{:.0} %</span>",
                     table::value(summary.median),
                     summary.spread_percent
                 ),
