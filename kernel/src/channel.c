@@ -305,10 +305,11 @@ static __poll_t u4dma_poll(struct file *file, poll_table *wait)
 	__poll_t mask;
 	int why = 0;
 
+	/* First: who is in an epoll set asks once, and that may be before SETUP. */
+	poll_wait(file, &chan->wait, wait);
 	/* (smp_store_release() in u4dma_chan_setup()) */
 	if (!smp_load_acquire(&chan->is_set_up))
 		return EPOLLERR;
-	poll_wait(file, &chan->wait, wait);
 	mask = readiness(chan);
 	if (mask & events)
 		return mask;

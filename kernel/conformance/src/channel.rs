@@ -120,7 +120,11 @@ pub(crate) struct Channel {
 impl Channel {
     /// Opens, sets up, maps.
     pub(crate) fn open(tx_frames: u32, rx_frames: u32) -> Result<Channel> {
-        let handle = Handle::open()?;
+        Channel::make(Handle::open()?, tx_frames, rx_frames)
+    }
+
+    /// Makes a channel of a handle.
+    pub(crate) fn make(handle: Handle, tx_frames: u32, rx_frames: u32) -> Result<Channel> {
         let setup =
             handle.setup(tx_frames, rx_frames).with_context(|| format!("SETUP of {tx_frames} + {rx_frames} frames"))?;
         let regions = (0..uapi::USB4_DMA_REGIONS)

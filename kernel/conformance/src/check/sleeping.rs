@@ -17,6 +17,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "sleeping.arm", run: arm },
     Check { name: "sleeping.woken", run: woken },
     Check { name: "sleeping.woken_in_epoll", run: woken_in_epoll },
+    Check { name: "sleeping.in_epoll_before_setup", run: in_epoll_before_setup },
     Check { name: "sleeping.woken_by_completion", run: woken_by_completion },
     Check { name: "sleeping.causes_apart", run: causes_apart },
     Check { name: "sleeping.no_lost_wakeup", run: no_lost_wakeup },
@@ -140,6 +141,27 @@ fn woken_in_epoll(_: &Environment) -> Result<Outcome> {
                 Ok(())
             })?;
         }
+    }
+    Ok(Outcome::Passed)
+}
+
+/// An epoll set asks for a handle's wake-ups once, when the handle is added.
+fn in_epoll_before_setup(_: &Environment) -> Result<Outcome> {
+    let (handle, set) = (Handle::open()?, epoll::create(epoll::CreateFlags::CLOEXEC)?);
+    epoll::add(&set, &handle, epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
+    ensure!(epoll_wait(&set, PATIENCE)? == 1, "no EPOLLERR before SETUP");
+    let (sleeper, waker) = (Channel::make(handle, 8, 8)?, open()?);
+    sleeper.fill_all();
+    sleeper.handle.rails()?;
+    ensure!(epoll_wait(&set, NOW)? == 0, "an event after SETUP, though nothing is there");
+    for round in 0..3 {
+        let kicked = accepted("KICK", sleeper.handle.kick(ARM))?;
+        ensure!(kicked.result & uapi::USB4_DMA_KICKED_ARMED != 0, "round {round}: not armed: {kicked:?}");
+        send(&waker, &sleeper, round);
+        waker.wait_done()?;
+        ensure!(epoll_wait(&set, PATIENCE)? == 1, "round {round}: no event, though a frame came");
+        let rx = sleeper.wait_ready()?;
+        sleeper.push_fill(rx.frame);
     }
     Ok(Outcome::Passed)
 }
