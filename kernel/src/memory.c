@@ -9,6 +9,8 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
 
@@ -113,10 +115,12 @@ int u4dma_memory_mmap(struct u4dma_chan *chan, struct vm_area_struct *vma)
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	u64 id = offset / U4DMA_REGION_STRIDE;
 
-	if (id >= USB4_DMA_REGIONS || offset % U4DMA_REGION_STRIDE ||
-	    vma->vm_end - vma->vm_start != chan->bytes[id])
+	if (id >= USB4_DMA_REGIONS || offset % U4DMA_REGION_STRIDE)
 		return -EINVAL;
-	if (!(vma->vm_flags & VM_SHARED))
+	id = array_index_nospec(id, USB4_DMA_REGIONS);
+	if (vma->vm_end - vma->vm_start != chan->bytes[id])
+		return -EINVAL;
+	if (!(vma->vm_flags & VM_SHARED) || vma->vm_flags & VM_EXEC)
 		return -EPERM;
 	if (id == USB4_DMA_REGION_NODE || id == USB4_DMA_REGION_COUNTERS) {
 		if (vma->vm_flags & VM_WRITE)

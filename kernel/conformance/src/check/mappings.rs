@@ -16,6 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "mappings.nowhere", run: nowhere },
     Check { name: "mappings.private", run: private },
     Check { name: "mappings.read_only", run: read_only },
+    Check { name: "mappings.not_executable", run: not_executable },
     Check { name: "mappings.not_inherited", run: not_inherited },
     Check { name: "mappings.not_grown", run: not_grown },
     Check { name: "mappings.several", run: several },
@@ -92,6 +93,19 @@ fn read_only(_: &Environment) -> Result<Outcome> {
         }
         let mapping = accepted("mmap", map(&handle, &setup, id))?;
         refused(&format!("mprotect of region {id} for writing"), mapping.protect(RW), Errno::ACCESS)?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn not_executable(_: &Environment) -> Result<Outcome> {
+    let handle = Handle::open()?;
+    let setup = accepted("SETUP", handle.setup(4, 4))?;
+    for id in 0..uapi::USB4_DMA_REGIONS {
+        let (region, code) = (setup.regions[id as usize], protection(id) | libc::PROT_EXEC);
+        let result = Mapping::new(&handle, region.offset, region.bytes as usize, code, libc::MAP_SHARED);
+        refused(&format!("mmap of region {id} for execution"), result, Errno::PERM)?;
+        let mapping = accepted("mmap", map(&handle, &setup, id))?;
+        refused(&format!("mprotect of region {id} for execution"), mapping.protect(code), Errno::ACCESS)?;
     }
     Ok(Outcome::Passed)
 }

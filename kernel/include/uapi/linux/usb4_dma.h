@@ -77,8 +77,8 @@
  * ENOMEM       No memory.
  * EMSGSIZE     The array is too small; the count says what is needed
  *              (RAILS).
- * EPERM        A mapping for writing of what is read-only, or a private
- *              mapping (mmap).
+ * EPERM        A mapping for writing of what is read-only, for execution,
+ *              or a private mapping (mmap).
  * EINTR        A signal came before anything was done.
  * ENODEV       Opening: the module is loading or unloading.
  * ===========  ==========================================================
