@@ -330,11 +330,19 @@ static int u4dma_mmap(struct file *file, struct vm_area_struct *vma)
 	return u4dma_memory_mmap(chan, vma);
 }
 
+/*
+ * The device exists before the last step of loading is done. A handle would
+ * not keep the module if that step failed.
+ */
+static bool admits;
+
 static int u4dma_open(struct inode *inode, struct file *file)
 {
 	struct u4dma_chan *chan;
 
-	chan = kzalloc_obj(*chan);
+	if (!READ_ONCE(admits))
+		return -ENODEV;
+	chan = kzalloc_obj(*chan, GFP_KERNEL_ACCOUNT);
 	if (!chan)
 		return -ENOMEM;
 	kref_init(&chan->kref);
@@ -410,6 +418,14 @@ static struct miscdevice u4dma_misc = {
 int u4dma_chan_init(void)
 {
 	return misc_register(&u4dma_misc);
+}
+
+/**
+ * u4dma_chan_admit() - Loading cannot fail any more: let processes in
+ */
+void u4dma_chan_admit(void)
+{
+	WRITE_ONCE(admits, true);
 }
 
 void u4dma_chan_exit(void)

@@ -89,6 +89,7 @@ struct u4dma_chan {
 extern struct list_head u4dma_chans;
 
 int u4dma_chan_init(void);
+void u4dma_chan_admit(void);
 void u4dma_chan_exit(void);
 struct device *u4dma_chan_device(void);
 void u4dma_chan_wake(struct u4dma_chan *chan, int why);

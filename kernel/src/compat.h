@@ -59,7 +59,7 @@ static inline struct device *u4dma_nhi_device(const struct tb_nhi *nhi)
 
 /* 7.0 brought allocation by type. */
 #ifndef kzalloc_obj
-#define kzalloc_obj(obj)	kzalloc(sizeof(obj), GFP_KERNEL)
+#define kzalloc_obj(obj, gfp)	kzalloc(sizeof(obj), gfp)
 #endif
 
 /* Before 6.3 the flags of a mapping were written in place. */

@@ -284,7 +284,7 @@ struct u4dma_link *u4dma_link_create(struct tb_service *svc)
 {
 	struct u4dma_link *link;
 
-	link = kzalloc_obj(*link);
+	link = kzalloc_obj(*link, GFP_KERNEL);
 	if (!link)
 		return ERR_PTR(-ENOMEM);
 	link->svc = svc;

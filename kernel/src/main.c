@@ -160,6 +160,7 @@ static int __init u4dma_init(void)
 	ret = tb_register_property_dir(U4DMA_KEY, dir);
 	if (ret)
 		goto err_unregister_driver;
+	u4dma_chan_admit();
 	return 0;
 
 err_unregister_driver:

@@ -287,7 +287,7 @@ struct u4dma_nhi *u4dma_nhi_get(struct device *dev)
 		nhi = ERR_PTR(-ENOSPC);
 		goto out;
 	}
-	nhi = kzalloc_obj(*nhi);
+	nhi = kzalloc_obj(*nhi, GFP_KERNEL);
 	if (!nhi) {
 		nhi = ERR_PTR(-ENOMEM);
 		goto out;

@@ -41,7 +41,7 @@ struct u4dma_rail *u4dma_rail_alloc(struct tb_nhi *tb_nhi, struct u4dma_nhi *nhi
 	struct u4dma_rail *rail;
 	int ret;
 
-	rail = kzalloc_obj(*rail);
+	rail = kzalloc_obj(*rail, GFP_KERNEL);
 	if (!rail)
 		return ERR_PTR(-ENOMEM);
 	rail->number = number;
