@@ -30,7 +30,7 @@
  *	by poll and mmap
  * @seen_generation: generation that RAILS returned last
  * @list: in u4dma_chans, guarded by u4dma_lock
- * @uid: who opened it, for the limit of channels
+ * @uid: who set it up, for the limit of channels
  * @mm: whose locked memory it is counted in
  * @locked_pages: how many pages are counted
  * @number: channel number

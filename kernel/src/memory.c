@@ -101,6 +101,7 @@ static int insert_pages(struct vm_area_struct *vma, void *memory, size_t bytes)
 		ret = vm_insert_page(vma, vma->vm_start + at, vmalloc_to_page(memory + at));
 		if (ret)
 			return ret;
+		cond_resched();
 	}
 	return 0;
 }
@@ -148,7 +149,7 @@ int u4dma_memory_map(struct u4dma_chan *chan, struct u4dma_nhi *nhi)
 	u32 i;
 
 	lockdep_assert_held(&u4dma_lock);
-	dma = kvcalloc(chan->tx_frames, sizeof(*dma), GFP_KERNEL);
+	dma = kvcalloc(chan->tx_frames, sizeof(*dma), GFP_KERNEL_ACCOUNT);
 	if (!dma)
 		return -ENOMEM;
 
@@ -159,6 +160,7 @@ int u4dma_memory_map(struct u4dma_chan *chan, struct u4dma_nhi *nhi)
 				      USB4_DMA_FRAME_SIZE, DMA_TO_DEVICE);
 		if (dma_mapping_error(nhi->dev, dma[i]))
 			goto err_unmap;
+		cond_resched();
 	}
 	trace_usb4_dma_map(nhi->dev, chan->number, chan->tx_frames);
 	chan->dma[nhi->index] = dma;
@@ -184,8 +186,10 @@ void u4dma_memory_unmap(struct u4dma_chan *chan, struct u4dma_nhi *nhi)
 	lockdep_assert_held(&u4dma_lock);
 	if (!dma)
 		return;
-	for (i = 0; i < chan->tx_frames; i++)
+	for (i = 0; i < chan->tx_frames; i++) {
 		dma_unmap_page(nhi->dev, dma[i], USB4_DMA_FRAME_SIZE, DMA_TO_DEVICE);
+		cond_resched();
+	}
 	trace_usb4_dma_unmap(nhi->dev, chan->number, chan->tx_frames);
 	chan->dma[nhi->index] = NULL;
 	kvfree(dma);

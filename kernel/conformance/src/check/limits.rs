@@ -1,6 +1,8 @@
 //! What one user may have.
 
+use std::fs;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -13,6 +15,7 @@ use crate::channel::Handle;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { name: "limits.memory", run: memory },
+    Check { name: "limits.memory_cgroup", run: memory_cgroup },
     Check { name: "limits.channels_of_a_user", run: channels_of_a_user },
     Check { name: "limits.channels_of_the_node", run: channels_of_the_node },
 ];
@@ -90,6 +93,61 @@ fn memory(_: &Environment) -> Result<Outcome> {
         }
         Ok(())
     })?;
+    Ok(Outcome::Passed)
+}
+
+/// A memory cgroup with this process in it, until it is dropped.
+struct Group(PathBuf);
+
+impl Group {
+    const ROOT: &str = "/sys/fs/cgroup";
+
+    /// `None` if there are none here.
+    fn enter() -> Result<Option<Group>> {
+        let root = Path::new(Self::ROOT);
+        let controllers = fs::read_to_string(root.join("cgroup.subtree_control")).unwrap_or_default();
+        if !controllers.split_whitespace().any(|controller| controller == "memory") {
+            return Ok(None);
+        }
+        let group = Group(root.join(format!("usb4-dma-conformance.{}", std::process::id())));
+        fs::create_dir(&group.0).with_context(|| format!("{} cannot be made", group.0.display()))?;
+        fs::write(group.0.join("cgroup.procs"), "0").context("the process cannot enter its cgroup")?;
+        Ok(Some(group))
+    }
+
+    /// Bytes that are charged to it.
+    fn charged(&self) -> Result<u64> {
+        let text = fs::read_to_string(self.0.join("memory.current")).context("memory.current")?;
+        text.trim().parse().with_context(|| format!("memory.current is {text:?}"))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Nothing else is in it; what cannot be removed goes with the machine.
+        let _ = fs::write(Path::new(Self::ROOT).join("cgroup.procs"), "0");
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn memory_cgroup(_: &Environment) -> Result<Outcome> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Outcome::LeftOut("only root can make a cgroup"));
+    }
+    let Some(group) = Group::enter()? else {
+        return Ok(Outcome::LeftOut("there are no memory cgroups at /sys/fs/cgroup"));
+    };
+    let handle = Handle::open()?;
+    let before = group.charged()?;
+    let setup = accepted("SETUP", handle.setup(2048, 2048))?;
+    // Processors charge a little ahead, and the first region belongs to the node.
+    let (charged, regions) = (group.charged()?.saturating_sub(before), bytes(&setup));
+    ensure!(charged >= regions / 16 * 15, "{charged} bytes were charged for regions of {regions}");
+    drop(handle);
+    // SETUP waits for what closed channels give back.
+    accepted("SETUP of another channel", Handle::open()?.setup(1, 1))?;
+    let left = group.charged()?.saturating_sub(before);
+    ensure!(left <= regions / 16, "{left} bytes of regions of {regions} are charged after the channel's end");
     Ok(Outcome::Passed)
 }
 

@@ -239,8 +239,9 @@ struct usb4_dma_region {
  *	more than @rx_frames
  * @regions: out: indexed by &enum usb4_dma_region_id
  *
- * Once for a handle. The memory counts against RLIMIT_MEMLOCK of the caller
- * until the channel ends; it is zeroed.
+ * Once for a handle. The memory counts against RLIMIT_MEMLOCK of the calling
+ * process until the channel ends, whoever has the handle by then, and not for
+ * processes with CAP_IPC_LOCK; it is zeroed.
  */
 struct usb4_dma_setup {
 	__u32 size;
