@@ -412,6 +412,7 @@ static struct miscdevice u4dma_misc = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "usb4dma",
 	.fops = &u4dma_fops,
+	.groups = u4dma_node_groups,
 	.mode = 0660,
 };
 

@@ -150,6 +150,34 @@ int u4dma_node_cable(const char *nhi, u64 route)
 	return ret;
 }
 
+/* Finds a cable's rail in the table, or takes a free entry for it. */
+static int find_slot(unsigned int cable, unsigned int index, bool *is_new)
+{
+	struct usb4_dma_rail *info;
+	int i, free = -ENOSPC;
+
+	lockdep_assert_held(&u4dma_lock);
+	for (i = USB4_DMA_RAILS_MAX - 1; i >= 0; i--) {
+		info = &u4dma_slots[i].info;
+		if (info->state == USB4_DMA_RAIL_FREE)
+			free = i;
+		else if (info->cable == cable && u4dma_slots[i].index == index)
+			return i;
+	}
+	if (free < 0)
+		return free;
+
+	u4dma_slots[free].index = index;
+	info = &u4dma_slots[free].info;
+	info->rail = free;
+	info->state = USB4_DMA_RAIL_DOWN;
+	info->cable = cable;
+	info->numa_node = NUMA_NO_NODE;
+	snprintf(info->name, sizeof(info->name), "cable%u.rail%u", cable, index);
+	*is_new = true;
+	return free;
+}
+
 /**
  * u4dma_node_slot_get() - Number of a cable's rail
  * @cable: number of the cable
@@ -160,32 +188,24 @@ int u4dma_node_cable(const char *nhi, u64 route)
  */
 int u4dma_node_slot_get(unsigned int cable, unsigned int index)
 {
-	int i, ret = -ENOSPC;
+	bool is_new = false;
+	int number, ret;
 
 	mutex_lock(&u4dma_lock);
-	for (i = 0; i < USB4_DMA_RAILS_MAX; i++) {
-		struct u4dma_slot *slot = &u4dma_slots[i];
-
-		if (slot->info.state == USB4_DMA_RAIL_FREE) {
-			ret = u4dma_sysfs_add(slot, i);
-			if (ret)
-				break;
-			slot->index = index;
-			slot->info.rail = i;
-			slot->info.state = USB4_DMA_RAIL_DOWN;
-			slot->info.cable = cable;
-			slot->info.numa_node = NUMA_NO_NODE;
-			snprintf(slot->info.name, sizeof(slot->info.name), "cable%u.rail%u",
-				 cable, index);
-			WRITE_ONCE(u4dma_node_page->rails[i].state, USB4_DMA_RAIL_DOWN);
-		} else if (slot->info.cable != cable || slot->index != index) {
-			continue;
-		}
-		ret = i;
-		break;
-	}
+	number = find_slot(cable, index, &is_new);
 	mutex_unlock(&u4dma_lock);
-	return ret;
+	if (!is_new)
+		return number;
+
+	/* Without the lock: whoever reads the folder takes it. */
+	ret = u4dma_sysfs_add(&u4dma_slots[number], number);
+	mutex_lock(&u4dma_lock);
+	if (ret)
+		u4dma_slots[number].info.state = USB4_DMA_RAIL_FREE;
+	else
+		WRITE_ONCE(u4dma_node_page->rails[number].state, USB4_DMA_RAIL_DOWN);
+	mutex_unlock(&u4dma_lock);
+	return ret ? ret : number;
 }
 
 /**

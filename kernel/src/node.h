@@ -6,6 +6,7 @@
 #ifndef U4DMA_NODE_H
 #define U4DMA_NODE_H
 
+#include <linux/completion.h>
 #include <linux/device.h>
 #include <linux/kobject.h>
 #include <linux/list.h>
@@ -74,6 +75,7 @@ struct u4dma_rail_stats {
 /**
  * struct u4dma_slot - A rail number and what is known of it
  * @kobj: its folder in sysfs; exists from the first use of the number on
+ * @is_hidden: the folder is gone, and nobody knows of @kobj
  * @rail: the rail while it is up; read under RCU by the data path
  * @info: as RAILS lists it; guarded by u4dma_lock
  * @index: its number on its cable
@@ -81,6 +83,7 @@ struct u4dma_rail_stats {
  */
 struct u4dma_slot {
 	struct kobject kobj;
+	struct completion is_hidden;
 	struct u4dma_rail __rcu *rail;
 	struct usb4_dma_rail info;
 	unsigned int index;
@@ -113,6 +116,7 @@ u32 u4dma_node_list(struct usb4_dma_rail *rails, u32 *generation);
 struct u4dma_nhi *u4dma_nhi_get(struct device *dev);
 void u4dma_nhi_put(struct u4dma_nhi *nhi);
 
+extern const struct attribute_group *u4dma_node_groups[];
 int u4dma_sysfs_init(struct device *dev);
 void u4dma_sysfs_exit(void);
 int u4dma_sysfs_add(struct u4dma_slot *slot, unsigned int number);

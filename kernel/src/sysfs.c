@@ -11,7 +11,6 @@
 #include "rail.h"
 
 static struct kobject *rails_dir;
-static struct device *device;
 
 static ssize_t node_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
@@ -37,7 +36,16 @@ static struct attribute *node_attrs[] = {
 	&dev_attr_channels.attr,
 	NULL,
 };
-ATTRIBUTE_GROUPS(node);
+
+static const struct attribute_group node_group = {
+	.attrs = node_attrs,
+};
+
+/* Of the device, so they are there when udev hears of it. */
+const struct attribute_group *u4dma_node_groups[] = {
+	&node_group,
+	NULL,
+};
 
 /**
  * struct rail_attribute - A file of a rail's folder
@@ -127,15 +135,29 @@ static const struct sysfs_ops rail_ops = {
 	.show = rail_show,
 };
 
-/* The table of rails is static: there is nothing to free. */
 static void rail_release(struct kobject *kobj)
 {
+	complete(&container_of(kobj, struct u4dma_slot, kobj)->is_hidden);
 }
 
 static const struct kobj_type rail_type = {
 	.sysfs_ops = &rail_ops,
 	.release = rail_release,
 };
+
+/**
+ * u4dma_sysfs_remove() - Show a rail no longer
+ * @slot: its entry in the table
+ *
+ * The entry is part of the module, so nobody may know of it afterwards. Readers
+ * are waited for, and they take u4dma_lock: the caller does not hold it.
+ */
+void u4dma_sysfs_remove(struct u4dma_slot *slot)
+{
+	kobject_put(&slot->kobj);
+	wait_for_completion(&slot->is_hidden);
+	memset(&slot->kobj, 0, sizeof(slot->kobj));
+}
 
 /**
  * u4dma_sysfs_add() - Show a rail
@@ -146,40 +168,25 @@ int u4dma_sysfs_add(struct u4dma_slot *slot, unsigned int number)
 {
 	int ret, i;
 
+	init_completion(&slot->is_hidden);
 	ret = kobject_init_and_add(&slot->kobj, &rail_type, rails_dir, "%u", number);
 	for (i = 0; i < ARRAY_SIZE(rail_attributes) && !ret; i++)
 		ret = sysfs_create_file(&slot->kobj, &rail_attributes[i]->attr);
-	if (ret) {
-		kobject_put(&slot->kobj);
-		memset(&slot->kobj, 0, sizeof(slot->kobj));
-	}
+	if (ret)
+		u4dma_sysfs_remove(slot);
 	return ret;
-}
-
-void u4dma_sysfs_remove(struct u4dma_slot *slot)
-{
-	kobject_put(&slot->kobj);
 }
 
 int u4dma_sysfs_init(struct device *dev)
 {
-	int ret;
-
 	rails_dir = kobject_create_and_add("rails", &dev->kobj);
-	if (!rails_dir)
-		return -ENOMEM;
-	ret = device_add_groups(dev, node_groups);
-	if (ret)
-		kobject_put(rails_dir);
-	device = dev;
-	return ret;
+	return rails_dir ? 0 : -ENOMEM;
 }
 
 void u4dma_sysfs_exit(void)
 {
 	int i;
 
-	device_remove_groups(device, node_groups);
 	for (i = 0; i < USB4_DMA_RAILS_MAX; i++)
 		if (u4dma_slots[i].info.state != USB4_DMA_RAIL_FREE)
 			u4dma_sysfs_remove(&u4dma_slots[i]);
