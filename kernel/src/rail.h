@@ -73,7 +73,7 @@ struct u4dma_rx_buffer {
  * @can_poll: the receive ring runs
  * @is_masked: the ring's interrupt is masked. Set by the interrupt handler,
  *	cleared under @rx_lock before unmasking.
- * @was_polled: a KICK has polled since the timer looked last
+ * @was_polled: a KICK has emptied the ring since the timer looked last
  * @buffers: receive buffers
  * @poll_work: polls after an interrupt
  * @timer: while the interrupt is masked for the benefit of processes that

@@ -7,8 +7,9 @@
  * depends on who wants to know:
  *
  *   nobody polls      the worker, as soon as the ring is empty
- *   a process KICKs   nobody, while it comes back often enough; the timer
- *                     looks after it and calls the worker if it does not
+ *   a process KICKs   nobody, while it comes back often enough and finds the
+ *                     ring empty; the timer looks after it and calls the
+ *                     worker if it does not
  *   a process arms    the process, before it sleeps
  */
 #include <linux/delay.h>
@@ -123,8 +124,9 @@ static enum hrtimer_restart poll_timeout(struct hrtimer *timer)
 		return HRTIMER_NORESTART;
 	if (READ_ONCE(rail->was_polled)) {
 		WRITE_ONCE(rail->was_polled, false);
-		hrtimer_forward_now(timer, ns_to_ktime(POLL_TIMEOUT_NS));
-		return HRTIMER_RESTART;
+		/* Not forwarded: the worker may start it at the same time. */
+		hrtimer_start(timer, ns_to_ktime(POLL_TIMEOUT_NS), HRTIMER_MODE_REL);
+		return HRTIMER_NORESTART;
 	}
 	queue_work(u4dma_wq, &rail->poll_work);
 	return HRTIMER_NORESTART;
@@ -148,7 +150,8 @@ u32 u4dma_rail_kick(struct u4dma_rail *rail, u32 budget)
 		n = poll(rail, budget);
 		if (n)
 			u4dma_rail_stats(rail)->polls++;
-		if (!READ_ONCE(rail->was_polled))
+		/* Who leaves frames to others does not stand in for them. */
+		if (n < budget && !READ_ONCE(rail->was_polled))
 			WRITE_ONCE(rail->was_polled, true);
 	}
 	spin_unlock(&rail->rx_lock);

@@ -39,7 +39,8 @@
  * Three ways to wait for frames:
  *
  * - KICK in a loop: the caller polls the hardware's rings itself; interrupts
- *   stay masked as long as somebody does so often enough. The lowest latency.
+ *   stay masked as long as somebody does so often enough and leaves nothing
+ *   behind. The lowest latency.
  * - Spin on the mapped ready ring: the kernel's worker fills it, woken by the
  *   interrupt (so interrupt moderation adds to latency), or another process's
  *   KICK does. No system call.
