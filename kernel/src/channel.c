@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/poll.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -215,6 +216,20 @@ static int ioctl_kick(struct u4dma_chan *chan, void *arg)
 	return 0;
 }
 
+/* What programs were compiled with, 32-bit ones included. */
+static_assert(sizeof(struct usb4_dma_query) == 48);
+static_assert(sizeof(struct usb4_dma_region) == 16);
+static_assert(sizeof(struct usb4_dma_setup) == 152);
+static_assert(sizeof(struct usb4_dma_rails) == 32);
+static_assert(sizeof(struct usb4_dma_rail) == 128);
+static_assert(sizeof(struct usb4_dma_kick) == 32);
+static_assert(sizeof(struct usb4_dma_ring) == USB4_DMA_RING_ENTRIES);
+static_assert(sizeof(struct usb4_dma_tx) == 16);
+static_assert(sizeof(struct usb4_dma_tx_done) == 16);
+static_assert(sizeof(struct usb4_dma_rx) == 16);
+static_assert(sizeof(struct usb4_dma_node) == 2048);
+static_assert(sizeof(struct usb4_dma_counters) == 2112);
+
 /**
  * struct command - An ioctl
  * @size: of its structure in this kernel
@@ -273,7 +288,7 @@ static long u4dma_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (_IOC_TYPE(cmd) != USB4_DMA_IOCTL_TYPE || _IOC_NR(cmd) >= ARRAY_SIZE(commands) ||
 	    cmd != _IO(USB4_DMA_IOCTL_TYPE, _IOC_NR(cmd)))
 		return -ENOTTY;
-	command = &commands[_IOC_NR(cmd)];
+	command = &commands[array_index_nospec(_IOC_NR(cmd), ARRAY_SIZE(commands))];
 	if (!command->may_observe && (file->f_mode & (FMODE_READ | FMODE_WRITE)) !=
 				     (FMODE_READ | FMODE_WRITE))
 		return -EACCES;

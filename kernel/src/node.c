@@ -26,9 +26,8 @@ struct u4dma_slot u4dma_slots[USB4_DMA_RAILS_MAX];
 struct usb4_dma_node *u4dma_node_page;
 
 static_assert(sizeof(struct usb4_dma_node) <= PAGE_SIZE);
-static_assert(sizeof(struct usb4_dma_rail) == 128);
 
-/* Guarded by u4dma_lock; fixed once node is not 0. */
+/* Written under u4dma_lock; fixed once node is not 0. */
 static struct u4dma_identity identity;
 
 /**
@@ -78,6 +77,9 @@ const struct u4dma_identity *u4dma_node_identity(const uuid_t *router)
 {
 	u32 node;
 
+	/* Whoever answers a neighbour does not wait for somebody's SETUP. */
+	if (READ_ONCE(identity.node))
+		return &identity;
 	mutex_lock(&u4dma_lock);
 	while (!identity.node) {
 		node = router ? u4dma_node_of_uuid(router) : get_random_u32();
@@ -140,7 +142,9 @@ int u4dma_node_cable(const char *nhi, u64 route)
 			cable->used = true;
 			strscpy(cable->nhi, nhi, sizeof(cable->nhi));
 			cable->route = route;
-		} else if (cable->route != route || strcmp(cable->nhi, nhi)) {
+		} else if (cable->route != route ||
+			   strncmp(cable->nhi, nhi, sizeof(cable->nhi) - 1)) {
+			/* (The name may have been cut off.) */
 			continue;
 		}
 		ret = i;

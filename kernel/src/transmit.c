@@ -3,6 +3,8 @@
  * From the submit ring to a rail or to the own node, and back to the complete
  * ring.
  */
+#include <linux/nospec.h>
+
 #include "channel.h"
 #include "demux.h"
 #include "rail.h"
@@ -66,7 +68,7 @@ static u8 send_over_rail(struct u4dma_chan *chan, const struct usb4_dma_tx *tx,
 	u8 status;
 
 	rcu_read_lock();
-	rail = rcu_dereference(u4dma_slots[tx->rail].rail);
+	rail = rcu_dereference(u4dma_slots[array_index_nospec(tx->rail, USB4_DMA_RAILS_MAX)].rail);
 	if (!rail)
 		status = USB4_DMA_TX_DOWN;
 	else if (routing->dst_node != rail->peer_node)
