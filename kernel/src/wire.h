@@ -25,8 +25,8 @@
  *           Both lists known, the number of rails is the shorter one's length.
  *   READY   "my rings are primed and my paths enabled". Rails are up when it
  *           has been both sent and received, so no first frame is lost.
- *   DETACH  "I am about to stop": the other side disables its paths, and waits
- *           for the next LOGIN.
+ *   DETACH  "I have stopped": the other side disables its paths, and waits for
+ *           the next LOGIN.
  *
  * A session number names one side's allocation of rings and HopIDs. Each
  * message carries both sides' numbers as the sender knows them, so that a

@@ -22,8 +22,9 @@
  * Opening ``/dev/usb4dma`` gives a handle that can ask (QUERY, RAILS). SETUP
  * makes it a channel: it gets a number, a pool of frames and four rings, all
  * to be mapped. A channel reaches every rail of the node and the node itself
- * (loopback). It outlives unplug and replug and ends with the last close of
- * the handle. Mappings are not inherited over fork.
+ * (loopback). It outlives unplug and replug and ends when the last copy of the
+ * handle is closed (dup, fork, SCM_RIGHTS) and the last mapping is gone.
+ * Mappings are not inherited over fork.
  *
  * Transmit. Write header and payload into a frame of the pool, put a
  * &struct usb4_dma_tx into the submit ring, and KICK. Each entry that the
@@ -63,7 +64,7 @@
  *              shorter than the first version of the command.
  * E2BIG        The structure is longer than the kernel's, and the excess
  *              is not zero: the caller wants something that is newer than
- *              this kernel.
+ *              this kernel. Or it is longer than a page.
  * EOPNOTSUPP   A flag is set that this kernel does not know, or a reserved
  *              field is not zero.
  * ENOTTY       There is no such command.
@@ -595,7 +596,8 @@ struct usb4_dma_rail_counters {
  * @reserved: 0
  * @rails: indexed by rail number; USB4_DMA_RAIL_LOOPBACK is the last
  *
- * They count since SETUP. /proc/PID/fdinfo shows them to others.
+ * They count since SETUP. What several threads count at once (@arms, @wakeups,
+ * @ring_invalid) may miss some. /proc/PID/fdinfo shows them to others.
  */
 struct usb4_dma_counters {
 	__u64 kicks;
