@@ -1,5 +1,9 @@
 //! Things that happen at once: one handle in several threads, channels that end while others send to them, processes that are killed.
 
+use std::io::{ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use usb4_dma_sys as uapi;
 
 use super::{Check, Environment, Outcome, accepted};
@@ -20,6 +25,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "races.unmap", run: unmap },
     Check { name: "races.vanishing_receiver", run: vanishing_receiver },
     Check { name: "races.last_close", run: last_close },
+    Check { name: "races.passed_on", run: passed_on },
     Check { name: "races.close_in_flight", run: close_in_flight },
     Check { name: "races.killed", run: killed },
 ];
@@ -38,7 +44,7 @@ fn setup(_: &Environment) -> Result<Outcome> {
                         let arena = sys::Arena::new()?;
                         let mut setup = uapi::usb4_dma_setup { tx_frames: 2, rx_frames: 2, ..Default::default() };
                         barrier.wait();
-                        let fd = std::os::fd::AsFd::as_fd(&handle.fd);
+                        let fd = handle.fd.as_fd();
                         match sys::call(fd, &arena, uapi::IOCTL_SETUP, &mut setup) {
                             Ok(()) => winners.fetch_add(1, Ordering::Relaxed),
                             Err(Errno::BADFD) => 0,
@@ -202,6 +208,33 @@ fn last_close(_: &Environment) -> Result<Outcome> {
     other.submit(0, LOOPBACK, setup.node, setup.channel, &[3; 3], 1);
     other.wait_done()?;
     channel.wait_ready().context("the channel ended before its last handle was closed")?;
+    Ok(Outcome::Passed)
+}
+
+/// A handle that is on its way to another process, in a message that nobody has read, keeps its channel.
+fn passed_on(_: &Environment) -> Result<Outcome> {
+    let other = Channel::open(2, 2)?;
+    other.fill_all();
+    let Channel { handle, setup, regions } = Channel::open(2, 2)?;
+    let (from, to) = match UnixStream::pair() {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Outcome::LeftOut("there are no sockets")),
+        pair => pair?,
+    };
+    let handles = [handle.fd.as_fd()];
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = SendAncillaryBuffer::new(&mut room);
+    ensure!(message.push(SendAncillaryMessage::ScmRights(&handles)), "there is no room for a handle");
+    sendmsg(&from, &[IoSlice::new(b"x")], &mut message, SendFlags::empty()).context("sendmsg")?;
+    drop((handle, regions));
+    other.submit(0, LOOPBACK, setup.node, setup.channel, &[3; 3], 1);
+    other.wait_done()?;
+    ensure!(other.pop_ready().is_none(), "the channel ended while its handle was on its way");
+    // The message goes unread.
+    drop((from, to));
+    other.submit(0, LOOPBACK, setup.node, setup.channel, &[3; 3], 2);
+    other.wait_done()?;
+    let rx = other.wait_ready().context("the channel lives on after its handle was thrown away")?;
+    ensure!(u32::from(rx.flags) == uapi::USB4_DMA_RX_GONE, "a frame came back: {rx:?}");
     Ok(Outcome::Passed)
 }
 
