@@ -29,4 +29,14 @@ echo "@done $rc $(cat /proc/uptime)"
 dmesg > "/job/dmesg.$h" 2>/dev/null || busybox dmesg > "/job/dmesg.$h"
 echo $rc > "/job/rc.$h.tmp"; mv "/job/rc.$h.tmp" "/job/rc.$h"
 sync
+# When two hosts go off at once, the core of 7.3 takes the neighbour down twice, in its shutdown and for the cable that went, and uses what it
+# has freed. So one of a pair goes off first, and the other when it has no neighbour any more.
+neighbours() { ls /sys/bus/thunderbolt/devices 2>/dev/null | busybox grep -c -e '^[0-9]*-[1-9][0-9]*$'; }
+wait_until() { _left=100; until "$@"; do _left=$((_left - 1)); [ $_left -gt 0 ] || return; busybox usleep 200000; done; }
+alone() { [ "$(neighbours)" = 0 ]; }
+if [ "$n" = 2 ] && [ "$h" = 0 ]; then
+    wait_until test -e /job/off
+    wait_until alone
+fi
+[ "$h" = 0 ] || touch /job/off
 busybox poweroff -f
