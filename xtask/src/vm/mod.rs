@@ -96,6 +96,9 @@ pub(crate) struct GuestOptions {
     /// Memory per guest
     #[arg(long, value_name = "MIB")]
     memory_mib: Option<u64>,
+    /// Processors per guest, 1 by default; with more the driver races with itself
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=8))]
+    cpus: Option<u8>,
     /// Words for the guests' kernel command line, such as 'thunderbolt.dyndbg=+p'
     #[arg(long, default_value = "")]
     append: String,

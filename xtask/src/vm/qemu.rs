@@ -61,7 +61,8 @@ impl Guest<'_> {
         let memory = format!("memory-backend-memfd,id=mem,size={}M,share=on", self.memory_mib);
         let machine =
             if options.iommu { "q35,memory-backend=mem,kernel-irqchip=split" } else { "q35,memory-backend=mem" };
-        add(&["-m", &format!("{}M", self.memory_mib), "-object", &memory, "-machine", machine, "-smp", "1"]);
+        let cpus = options.cpus.unwrap_or(1).to_string();
+        add(&["-m", &format!("{}M", self.memory_mib), "-object", &memory, "-machine", machine, "-smp", &cpus]);
         add(&["-nodefaults", "-no-user-config", "-display", "none", "-run-with", "exit-with-parent=on"]);
         if !self.may_reboot {
             add(&["-no-reboot"]);
