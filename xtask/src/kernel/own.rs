@@ -51,7 +51,9 @@ impl OwnKernel {
             return Ok(kernel);
         }
         let (title, folder) = (plan.title, kernel.folder.display());
-        println!("building {title} in {folder}; this takes some minutes, once");
+        println!(
+            "building {title}, once: 20 to 40 minutes of processor time; `tail -f {folder}/log` shows how far it is"
+        );
         fs::create_dir_all(&kernel.folder).with_context(|| format!("{folder} cannot be made"))?;
         let mut configure = kernel.make();
         configure.env("KCONFIG_ALLCONFIG", &config).arg("allnoconfig");
