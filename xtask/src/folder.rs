@@ -13,7 +13,7 @@ use xshell::Shell;
 
 use crate::packages;
 use crate::vm::apt::mirror;
-use crate::vm::cache::Cache;
+use crate::vm::cache::{Cache, checksum};
 use crate::workspace;
 
 /// A system to install.
@@ -31,12 +31,12 @@ pub(crate) struct Spec {
     sid: &'static [&'static str],
 }
 
-/// Debian 13 with both MPIs and its UCX.
+/// Debian 13 with both MPIs, its UCX, and what a C program on UCX is built with.
 pub(crate) const DEBIAN13_MPI: Spec = Spec {
     name: "debian13-mpi",
     about: "Debian 13: Open MPI 5.0, MPICH 4.2, UCX 1.18",
     suite: "trixie",
-    packages: &["openmpi-bin", "mpich", "ucx-utils", "procps", "iproute2"],
+    packages: &["openmpi-bin", "mpich", "ucx-utils", "gcc", "libc6-dev", "libucx-dev", "procps", "iproute2"],
     sid: &[],
 };
 
@@ -155,7 +155,9 @@ impl Folder {
     /// Takes it from the cache, or installs it there.
     pub(crate) fn open(shell: &Shell, spec: &Spec, refresh: bool) -> Result<Folder> {
         let cache = Cache::open()?;
-        let root = cache.folder(&format!("folder-{}", spec.name), refresh, |folder| {
+        // With another list of packages it is another folder.
+        let list = checksum(format!("{:?}{:?}{:?}", spec.suite, spec.packages, spec.sid).as_bytes());
+        let root = cache.folder(&format!("folder-{}-{list:08x}", spec.name), refresh, |folder| {
             packages::install(shell, &[packages::FOLDER])?;
             bootstrap(spec, folder)
         })?;

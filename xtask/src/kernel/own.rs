@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{build, source};
-use crate::vm::cache::Cache;
+use crate::vm::cache::{Cache, checksum};
 use crate::vm::tools::Tools;
 use crate::workspace;
 
@@ -114,9 +114,4 @@ fn logged(mut command: Command, log: &Path, what: &str) -> Result<()> {
         bail!("{what}; the end of {}:\n{}", log.display(), lines[lines.len().saturating_sub(15)..].join("\n"));
     }
     Ok(())
-}
-
-/// Tells configurations apart.
-fn checksum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

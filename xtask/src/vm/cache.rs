@@ -42,9 +42,15 @@ impl Cache {
     /// count: `fill` works in another one, which gets the name when all is well.
     pub(crate) fn folder(&self, name: &str, refresh: bool, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let folder = self.root.join(name);
+        if folder.is_dir() && !refresh {
+            return Ok(folder);
+        }
         // Two runs at once must not fill the same folder; the second waits and then finds it there.
         let lock = File::create(self.root.join("lock")).context("the cache's lock file cannot be made")?;
-        flock(&lock, FlockOperation::LockExclusive).context("the cache cannot be locked")?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            eprintln!("waiting for another run that fills {}", self.root.display());
+            flock(&lock, FlockOperation::LockExclusive).context("the cache cannot be locked")?;
+        }
         if folder.is_dir() && !refresh {
             return Ok(folder);
         }
@@ -72,6 +78,11 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+/// Tells what folders were made from apart, in their names.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 fn remove(folder: &Path) -> Result<()> {
