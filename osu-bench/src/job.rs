@@ -16,6 +16,7 @@ use crate::bench::{BenchError, Benchmark, Run};
 use crate::measure::Context;
 use crate::mpi_raw::Comm;
 use crate::options::{self, Options};
+use crate::place;
 use crate::report::Report;
 
 /// Exit code for a usage error, as clap's.
@@ -83,13 +84,17 @@ pub(crate) fn run(tasks: &[Task], skip: bool) -> ExitCode {
 /// All handles of MPI are gone when this returns, so that it can be finalised. All ranks see the same errors.
 fn run_all(tasks: &[Task], skip: bool, world: SimpleCommunicator, init: Duration) -> Vec<BenchError> {
     let comm = Comm::new(world);
+    let warnings = place::warnings(&comm);
+    if comm.rank() == 0 {
+        warnings.iter().for_each(|warning| eprintln!("osu-bench warns: {warning}"));
+    }
     let mut errors = Vec::new();
     for Task { benchmark, options } in tasks {
         if let Err(error) = benchmark.ranks.check(benchmark.name, comm.size()) {
             errors.extend((!skip).then_some(error));
             continue;
         }
-        let report = Report::new(options.format, comm.rank() == 0, about(benchmark, options, &comm));
+        let report = Report::new(options.format, comm.rank() == 0, about(benchmark, options, &comm, &warnings));
         let mut context = Context { benchmark, comm: &comm, options, init, report };
         errors.extend(benchmark.run.run(&mut context).err());
         context.report.finish();
@@ -97,7 +102,7 @@ fn run_all(tasks: &[Task], skip: bool, world: SimpleCommunicator, init: Duration
     errors
 }
 
-fn about(benchmark: &Benchmark, options: &Options, comm: &Comm) -> Map<String, Value> {
+fn about(benchmark: &Benchmark, options: &Options, comm: &Comm, warnings: &[String]) -> Map<String, Value> {
     let library = mpi::environment::library_version().unwrap_or_default();
     let mut about = Map::new();
     about.insert("benchmark".into(), json!(benchmark.name));
@@ -105,5 +110,6 @@ fn about(benchmark: &Benchmark, options: &Options, comm: &Comm) -> Map<String, V
     about.insert("mpi".into(), json!(library.trim_end_matches('\0').trim()));
     about.insert("ranks".into(), json!(comm.size()));
     about.insert("window".into(), json!(options.window));
+    about.insert("warnings".into(), json!(warnings));
     about
 }

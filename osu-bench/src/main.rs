@@ -11,6 +11,7 @@ mod man;
 mod measure;
 mod mpi_raw;
 mod options;
+mod place;
 mod report;
 
 use std::process::ExitCode;

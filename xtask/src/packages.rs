@@ -38,6 +38,8 @@ pub(crate) const BUILD: &[Package] = &[
         why: "mpicc, for the benchmarks",
         probe: Probe::Program(&["mpicc.openmpi", "mpicc"]),
     },
+    Package { name: "libhwloc-dev", why: "where ranks run, for the benchmarks", probe: Probe::Header("hwloc.h") },
+    Package { name: "libudev-dev", why: "libhwloc is linked with it", probe: Probe::Header("libudev.h") },
     Package { name: "libclang-dev", why: "bindgen reads C headers with it", probe: Probe::Library("libclang") },
     Package { name: "pkg-config", why: "finds UCX", probe: Probe::Program(&["pkg-config"]) },
 ];

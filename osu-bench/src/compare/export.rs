@@ -12,6 +12,7 @@ pub(super) fn json(results: &Results, variants: &[Variant], rounds: usize) -> Va
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "rounds": rounds,
+        "warnings": results.warnings,
         "benchmarks": benchmarks,
     })
 }

@@ -1,5 +1,6 @@
 //! The report: one page that needs nothing beside it, and the figures and numbers as files of their own.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,12 +46,14 @@ pub(super) fn write(folder: &Path, results: &Results, variants: &[Variant], roun
     }
     save("results.json", &format!("{:#}\n", export::json(results, variants, rounds)))?;
     save("results.csv", &export::csv(results, variants))?;
-    save("index.html", &page(&body, rounds))
+    save("index.html", &page(&body, rounds, &results.warnings))
 }
 
-fn page(body: &str, rounds: usize) -> String {
-    let facts: String =
-        facts(rounds).into_iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escape(&value))).collect();
+fn page(body: &str, rounds: usize, warnings: &BTreeSet<String>) -> String {
+    let facts: String = facts(rounds, warnings)
+        .into_iter()
+        .map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escape(&value)))
+        .collect();
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>osu-bench compare</title>\
@@ -105,7 +108,7 @@ fn section(measured: &Measured, variants: &[Variant], figure: Option<&str>) -> S
 }
 
 /// What a reader needs to judge the numbers.
-fn facts(rounds: usize) -> Vec<(&'static str, String)> {
+fn facts(rounds: usize, warnings: &BTreeSet<String>) -> Vec<(&'static str, String)> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -115,7 +118,8 @@ fn facts(rounds: usize) -> Vec<(&'static str, String)> {
         String::from_utf8_lossy(&output.stdout).lines().find(|line| !line.trim().is_empty()).map(str::to_owned)
     };
     let command: Vec<String> = std::env::args().collect();
-    vec![
+    let warnings = warnings.iter().map(|warning| ("Warning", warning.clone()));
+    let facts = [
         ("Command", command.join(" ")),
         ("Rounds", rounds.to_string()),
         ("Processor", format!("{} ({processors} usable)", model.trim_start_matches([' ', '\t', ':']))),
@@ -124,7 +128,8 @@ fn facts(rounds: usize) -> Vec<(&'static str, String)> {
         ("UCX", first_line("ucx_info", &["-v"]).unwrap_or_default()),
         ("Date", first_line("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_default()),
         ("osu-bench", env!("CARGO_PKG_VERSION").to_owned()),
-    ]
+    ];
+    warnings.chain(facts).collect()
 }
 
 fn escape(text: &str) -> String {
@@ -142,8 +147,10 @@ mod tests {
 
     #[test]
     fn the_page_needs_nothing_from_elsewhere() {
-        let page = page("<p>body</p>", 3);
+        let warning = "ranks 0 & 1 are bound to one core".to_owned();
+        let page = page("<p>body</p>", 3, &BTreeSet::from([warning]));
         assert!(page.contains("<p>body</p>"));
+        assert!(page.contains("<dt>Warning</dt><dd>ranks 0 &amp; 1 are"), "{page}");
         assert!(!page.contains("http"), "a reference to the outside");
     }
 }

@@ -58,6 +58,7 @@ pub(crate) fn main(matches: &ArgMatches) -> ExitCode {
 fn compare(matches: &ArgMatches, c_tree: Option<&Path>) -> anyhow::Result<()> {
     let plan = Plan::from_matches(matches, c_tree)?;
     let results = plan.run()?;
+    results.warnings.iter().for_each(|warning| eprintln!("osu-bench warns: {warning}"));
     if matches.get_flag("json") {
         println!("{:#}", export::json(&results, &plan.variants, plan.rounds));
     } else if matches.get_flag("csv") {

@@ -1,6 +1,6 @@
 //! What the jobs measured, and the statistics over the rounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -10,6 +10,8 @@ use crate::bench::Benchmark;
 /// All results of a comparison.
 pub(super) struct Results {
     benchmarks: Vec<Measured>,
+    /// What jobs said of where their ranks ran, each line once.
+    pub(super) warnings: BTreeSet<String>,
 }
 
 /// All results of one benchmark.
@@ -42,7 +44,7 @@ impl Results {
             higher_is_better: false,
             sizes: BTreeMap::new(),
         };
-        Self { benchmarks: benchmarks.iter().map(empty).collect() }
+        Self { benchmarks: benchmarks.iter().map(empty).collect(), warnings: BTreeSet::new() }
     }
 
     /// Adds what one job printed: the first value of each row.
@@ -50,6 +52,8 @@ impl Results {
     /// # Errors
     /// If the document is not what a benchmark prints.
     pub(super) fn add(&mut self, benchmark: usize, variant: usize, document: &Value) -> anyhow::Result<()> {
+        let warnings = document["warnings"].as_array().into_iter().flatten();
+        self.warnings.extend(warnings.filter_map(|warning| warning.as_str().map(str::to_owned)));
         let measured = &mut self.benchmarks[benchmark];
         measured
             .add(variant, document)
@@ -159,7 +163,7 @@ mod tests {
         let latency = bench::find("latency").expect("it exists");
         let mut results = Results::new(&[latency]);
         let document = |value: f64| {
-            json!({ "tables": [{
+            json!({ "warnings": ["slow"], "tables": [{
                 "columns": [{ "key": "latency_us", "heading": "Avg Latency(us)" }],
                 "rows": [{ "size_bytes": 8, "latency_us": value }],
             }] })
@@ -171,6 +175,7 @@ mod tests {
         assert_eq!(measured.summary(Some(8), 0).map(|summary| summary.median), Some(2.0));
         assert_eq!(measured.summary(Some(8), 1).map(|summary| summary.median), Some(4.0));
         assert!(!measured.higher_is_better);
+        assert_eq!(results.warnings.iter().collect::<Vec<_>>(), ["slow"]);
         assert!(results.add(0, 0, &json!({})).is_err());
     }
 }

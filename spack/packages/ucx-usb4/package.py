@@ -36,6 +36,7 @@ class UcxUsb4(Package):
     depends_on("pkgconfig", type="build")
     depends_on("ucx@1.13:1.22")
     depends_on("mpi", when="+osu")
+    depends_on("hwloc@2.4:", when="+osu")
     depends_on("usb4-dma", when="+kernel-source", type="run")
 
     def setup_build_environment(self, env):
