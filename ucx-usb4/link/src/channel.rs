@@ -56,8 +56,9 @@ impl OpenOptions {
 }
 
 /// An open channel. The driver calls it for every frame, so the carriers stand side by side in an enum and
-/// the compiler sees through each call.
+/// the compiler sees through each call. Which one it is stands in a byte of its own, so that a look at it is one comparison.
 #[derive(Debug)]
+#[repr(u8)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "there is one for each interface, and a box would cost each frame a load")]
 pub enum Channel {
