@@ -71,6 +71,16 @@ fn run_with_stats_proves_what_usb4_carried() {
 }
 
 #[test]
+fn a_peer_without_a_way_to_it_is_told() {
+    let (prefix, fabric) = (Prefix::staged(), Fabric::strix_halo(0.0));
+    let script = format!("UCX_USB4_RAILS=9 mpirun --oversubscribe -n 2 '{}'", prefix.program("ring").display());
+    let outcome = shell(&prefix, &fabric, &script);
+    assert!(!outcome.status.success(), "{}", outcome.stdout);
+    // UCX logs to standard output.
+    assert!(outcome.stdout.contains("UCX_USB4_RAILS leaves it out"), "{}\n{}", outcome.stdout, outcome.stderr);
+}
+
+#[test]
 fn nothing_is_left_in_shared_memory() {
     let (prefix, fabric) = (Prefix::staged(), Fabric::strix_halo(0.0));
     let script = format!("mpirun --oversubscribe -n 2 '{}'", prefix.program("halo").display());

@@ -1,6 +1,7 @@
 //! The component `usb4` with its one memory domain and one transport, as UCX finds them.
 
 use std::ffi::{CStr, CString, c_void};
+use std::sync::Once;
 
 use ucx_sys::public::*;
 use ucx_sys::{DeregMode, Device, MdCaps, MemRegion, MkeyFlags, PeerAddress, Rkey, Transport, Unreachable};
@@ -8,6 +9,7 @@ use usb4_link::OpenError;
 
 use crate::md::{self, Md};
 use crate::{ep, iface, settings, status, vfs};
+use usb4_port::Port;
 use usb4_port::address::{DEVICE_ADDR_LEN, FabricAddress, IFACE_ADDR_LEN, PortAddress};
 
 /// What is registered with UCX.
@@ -121,19 +123,7 @@ unsafe impl Transport for Usb4 {
         let iface = unsafe { iface::Iface::from_handle(iface.cast()) };
         // SAFETY: UCX passes `device_addr_len` bytes, of any alignment.
         let bytes = unsafe { peer.device.cast::<[u8; DEVICE_ADDR_LEN]>().read_unaligned() };
-        let there = FabricAddress::unpack(&bytes);
-        let port = iface.port();
-        let here = port.fabric_address();
-        if there.fabric != here.fabric {
-            return Err(Unreachable(format!(
-                "usb4 fabric {:016x} is not joined to {:016x}",
-                there.fabric, here.fabric
-            )));
-        }
-        if !port.has_route(there.node) {
-            return Err(Unreachable(format!("no cable leads from usb4 node {} to {}", here.node, there.node)));
-        }
-        Ok(())
+        way_to(&iface.port(), FabricAddress::unpack(&bytes)).inspect_err(tell_once)
     }
 
     unsafe fn ep_is_connected(ep: *mut uct_base_ep_t, peer: PeerAddress) -> bool {
@@ -148,13 +138,44 @@ unsafe impl Transport for Usb4 {
     }
 }
 
+/// Whether frames reach a node of a fabric.
+fn way_to(port: &Port, there: FabricAddress) -> Result<(), Unreachable> {
+    let here = port.fabric_address();
+    if there.fabric != here.fabric {
+        return Err(Unreachable(format!(
+            "usb4 fabric {:016x} is not joined to {:016x}; has UCX_USB4_LINKS the same value for both ranks?",
+            there.fabric, here.fabric
+        )));
+    }
+    if !port.has_route(there.node) {
+        return Err(Unreachable(format!(
+            "no cable leads from usb4 node {} to {}, or UCX_USB4_RAILS leaves it out; see `usb4ctl status`",
+            here.node, there.node
+        )));
+    }
+    Ok(())
+}
+
+/// A peer that UCX asks for and no cable leads to. UCX shows the reason from 1.17 on, and never when another transport
+/// serves that peer instead.
+fn tell_once(why: &Unreachable) {
+    static TOLD: Once = Once::new();
+    if is_asked_for() {
+        TOLD.call_once(|| log::warn!("usb4: {why} (told once)"));
+    }
+}
+
 /// Why there is no device: loud where the user named usb4 or a cable, quiet where the transport is merely installed.
 fn complain(why: &(dyn std::error::Error + 'static)) {
     let installed_only = why.downcast_ref().is_some_and(|error| matches!(error, OpenError::NoDevice));
-    let asked_for = std::env::var("UCX_TLS").is_ok_and(|tls| tls.split(',').any(|word| word.trim() == "usb4"));
-    if asked_for || !installed_only {
+    if is_asked_for() || !installed_only {
         log::error!("usb4: {why}");
     } else {
         log::info!("usb4: {why}");
     }
+}
+
+/// Whether the user has named usb4.
+fn is_asked_for() -> bool {
+    std::env::var("UCX_TLS").is_ok_and(|tls| tls.split(',').any(|word| word.trim() == "usb4"))
 }

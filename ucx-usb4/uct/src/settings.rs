@@ -1,4 +1,4 @@
-//! The settings of the transport (`UCX_USB4_*`), through UCX's own configuration table: `ucx_info -c -t usb4` lists them.
+//! The settings of the transport (`UCX_USB4_*`), through UCX's own configuration table: `ucx_info -cf` shows them.
 
 use std::path::PathBuf;
 use std::time::Duration;
