@@ -47,12 +47,26 @@ fn device(host: &dyn Host, check: &'static str) -> Finding {
                 Profile::names()
             ),
         ),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::fail(
-            check,
-            format!("{DEVICE} is there, but you may not open it"),
-            format!("join its group with `sudo usermod -aG $(stat -c %G {DEVICE}) $USER`, and log in again"),
-        ),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Finding::fail(check, format!("{DEVICE} is there, but you may not open it"), permission_advice(host))
+        }
         Err(error) => Finding::fail(check, format!("{DEVICE} cannot be opened: {error}"), "see `dmesg`"),
+    }
+}
+
+/// The udev rule gives the device to a group; without it, root's group has it, which nobody should join.
+fn permission_advice(host: &dyn Host) -> String {
+    let group = host.run("stat", &["-c", "%G", DEVICE], &[]).ok().filter(|output| output.success);
+    match group.as_ref().map(|output| output.stdout.trim()) {
+        Some("root") => format!(
+            "its udev rule is missing: `sudo groupadd --system --force usb4`, \
+             `sudo install -m 644 kernel/udev/60-usb4-dma.rules /etc/udev/rules.d/`, `sudo udevadm control --reload` and \
+             `sudo udevadm trigger --name-match={DEVICE}`, then `sudo usermod -aG usb4 $USER`, and log in again"
+        ),
+        group => {
+            let group = group.unwrap_or("usb4");
+            format!("join its group with `sudo usermod -aG {group} $USER`, and log in again")
+        }
     }
 }
 
@@ -106,9 +120,15 @@ mod tests {
 
     #[test]
     fn a_device_that_may_not_be_opened_is_told_apart() {
-        let finding = Fake::new().file(DEVICE, Err(io::ErrorKind::PermissionDenied)).examine(links);
-        assert_eq!(finding.outcome, Outcome::Fail);
-        assert!(finding.advice.unwrap().contains("usermod -aG"));
+        let of_group = |group: &str| {
+            let machine = Fake::new().file(DEVICE, Err(io::ErrorKind::PermissionDenied));
+            let finding = machine.program("stat -c %G /dev/usb4dma", group, "").examine(links);
+            assert_eq!(finding.outcome, Outcome::Fail);
+            finding.advice.unwrap()
+        };
+        assert!(of_group("lab\n").starts_with("join its group with `sudo usermod -aG lab $USER`"));
+        let ruleless = of_group("root\n");
+        assert!(ruleless.contains("60-usb4-dma.rules") && ruleless.contains("usermod -aG usb4 $USER"), "{ruleless}");
         assert_eq!(Fake::new().file(DEVICE, Ok("")).examine(links).outcome, Outcome::Ok);
     }
 

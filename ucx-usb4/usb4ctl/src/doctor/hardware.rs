@@ -72,6 +72,9 @@ pub(super) fn locked_memory(host: &dyn Host) -> Finding {
     }
 }
 
+const INTERFACES: &str = "/sys/class/net";
+const IFF_UP: u32 = 1;
+
 /// thunderbolt-net takes a ring of each cable, of the two that some controllers have.
 pub(super) fn thunderbolt_net(host: &dyn Host) -> Finding {
     const CHECK: &str = "thunderbolt-net";
@@ -81,9 +84,24 @@ pub(super) fn thunderbolt_net(host: &dyn Host) -> Finding {
     if !host.exists(Path::new("/sys/module/thunderbolt_net")) {
         return Finding::ok(CHECK, "not loaded: all rings are free");
     }
+    // It takes its rings when its interface comes up, and gives them back when that goes down.
+    let is_up = |name: &str| {
+        let read = |file: &str| host.read(&Path::new(INTERFACES).join(name).join(file)).unwrap_or_default();
+        let flags = u32::from_str_radix(read("flags").trim().trim_start_matches("0x"), 16);
+        // The driver, because an interface may be renamed.
+        read("device/uevent").contains("DRIVER=thunderbolt-net") && flags.is_ok_and(|flags| flags & IFF_UP != 0)
+    };
+    let mut interfaces = host.list(Path::new(INTERFACES));
+    interfaces.retain(|name| is_up(name));
+    if interfaces.is_empty() {
+        return Finding::ok(CHECK, "loaded, and no interface of it is up: all rings are free");
+    }
     Finding::warn(
         CHECK,
-        "it holds one ring of each cable, which may leave usb4 half of its speed",
+        format!(
+            "{} is up and holds one ring of its cable, which may leave usb4 half of its speed",
+            interfaces.join(", ")
+        ),
         "unless you use its network, take it away with `sudo modprobe -r thunderbolt_net` and \
          `echo 'blacklist thunderbolt_net' | sudo tee /etc/modprobe.d/usb4-dma.conf`, on both hosts",
     )
@@ -180,8 +198,18 @@ mod tests {
 
     #[test]
     fn thunderbolt_net_holds_a_ring() {
-        let loaded = Fake::new().folder("/sys/module/thunderbolt_net");
-        trapped(&loaded, thunderbolt_net, Outcome::Warn, "modprobe -r thunderbolt_net");
+        let loaded =
+            Fake::new().folder("/sys/module/thunderbolt_net").file("/sys/class/net/eth0/flags", Ok("0x1003\n"));
+        let with = |flags: &str| {
+            let driver = Ok("DEVTYPE=thunderbolt_service\nDRIVER=thunderbolt-net\n");
+            let interface = loaded.clone().file("/sys/class/net/thunderbolt0/device/uevent", driver);
+            interface.file("/sys/class/net/thunderbolt0/flags", Ok(flags))
+        };
+        trapped(&with("0x1003\n"), thunderbolt_net, Outcome::Warn, "modprobe -r thunderbolt_net");
+        assert!(with("0x1003\n").examine(thunderbolt_net).message.starts_with("thunderbolt0 is up"));
+        for idle in [&loaded, &with("0x1002\n")] {
+            assert_eq!(idle.examine(thunderbolt_net).outcome, Outcome::Ok);
+        }
         assert_eq!(Fake::new().examine(thunderbolt_net).outcome, Outcome::Ok);
     }
 

@@ -70,6 +70,33 @@ impl fmt::Display for Report {
                 writeln!(f, "      {:width$}  -> {advice}", "")?;
             }
         }
-        Ok(())
+        let count = |wanted| self.findings.iter().filter(|finding| finding.outcome == wanted).count();
+        match (count(Outcome::Fail), count(Outcome::Warn)) {
+            (0, 0) => writeln!(f, "\nA job started here uses usb4."),
+            (0, warnings) => writeln!(f, "\nA job started here uses usb4; warnings to look at: {warnings}."),
+            (failed, _) => {
+                writeln!(
+                    f,
+                    "\nA job started here does not use usb4; failed checks: {failed}. Mend them from the top: one may cause the next."
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_what_becomes_of_a_job() {
+        let last = |findings: &[Finding]| {
+            let text = Report { findings: findings.to_vec() }.to_string();
+            text.lines().last().unwrap().to_owned()
+        };
+        let (ok, warn, fail) = (Finding::ok("a", "b"), Finding::warn("a", "b", "c"), Finding::fail("a", "b", "c"));
+        assert_eq!(last(std::slice::from_ref(&ok)), "A job started here uses usb4.");
+        assert!(last(&[ok.clone(), warn.clone()]).ends_with("uses usb4; warnings to look at: 1."));
+        assert!(last(&[ok, warn, fail.clone(), fail]).contains("does not use usb4; failed checks: 2."));
     }
 }

@@ -7,6 +7,10 @@ use crate::machine::version;
 
 const INSTALL_UCX: &str = "install it with `apt-get install libucx0 ucx-utils`";
 
+/// A job may find another UCX than the system's: a module's, conda's, one below /opt.
+const OTHER_UCX: &str = "see which UCX is taken with `ldd $(which ucx_info) | grep libucs`, put the folder of a supported one first in \
+                         LD_LIBRARY_PATH and its programs first in PATH, then run `usb4ctl doctor` again";
+
 /// A UCX is installed. Whether its release is supported is for the transport to say: see [`transport`].
 pub(super) fn release(host: &dyn Host) -> Finding {
     const CHECK: &str = "UCX";
@@ -31,8 +35,8 @@ pub(super) fn transport(host: &dyn Host, install: &Result<Install, InstallError>
     };
     let environment = Environment::new(install, |name| host.variable(name), std::iter::empty(), false);
     let preload = environment.variables().find(|(name, _)| *name == "LD_PRELOAD").map_or("", |(_, value)| value);
-    // UCX_TLS is for its own check; the log level shows the transport's reasons.
-    let variables = [("LD_PRELOAD", preload), ("UCX_TLS", "all"), ("UCX_LOG_LEVEL", "warn")];
+    // The job's UCX_TLS is for its own check. The transport gives its reasons when it is asked for by name.
+    let variables = [("LD_PRELOAD", preload), ("UCX_TLS", "usb4"), ("UCX_LOG_LEVEL", "warn")];
     let Ok(output) = host.run("ucx_info", &["-d", "-t", "usb4"], &variables) else {
         return Finding::warn(CHECK, "cannot be tried without ucx_info", INSTALL_UCX);
     };
@@ -40,7 +44,8 @@ pub(super) fn transport(host: &dyn Host, install: &Result<Install, InstallError>
     let device = output.stdout.lines().find_map(|line| line.split_once("Device:").map(|(_, name)| name.trim()));
     match (device, reason(&all)) {
         (Some(device), _) => Finding::ok(CHECK, format!("usb4 works, on device {device}")),
-        (None, Some(reason)) => Finding::fail(CHECK, reason, "then run `usb4ctl doctor` again"),
+        (None, Some(reason)) if is_about_release(&reason) => Finding::fail(CHECK, reason, OTHER_UCX),
+        (None, Some(reason)) => Finding::fail(CHECK, reason, "do so, then run `usb4ctl doctor` again"),
         (None, None) => Finding::fail(
             CHECK,
             "UCX does not list usb4, and gives no reason",
@@ -135,6 +140,11 @@ fn reason(log: &str) -> Option<String> {
     Some(message.map_or(line, |(_, message)| message).trim().to_owned())
 }
 
+/// Whether another UCX would do, by the transport's words for a release, a changed build and one with statistics.
+fn is_about_release(reason: &str) -> bool {
+    ["is not supported", "supported are", "--enable-stats"].iter().any(|words| reason.contains(words))
+}
+
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or("it printed nothing")
 }
@@ -157,12 +167,31 @@ mod tests {
         assert_eq!(Fake::new().examine(release).outcome, Outcome::Warn);
     }
 
+    /// The advice for a transport that printed this line, whose words the message must hold.
+    fn advice_for(line: &str, words: &str) -> String {
+        let finding = Fake::new().program(PROBE, "#\n# Connection manager: tcp\n", line).with_install(transport);
+        assert_eq!((finding.outcome, finding.message.as_str()), (Outcome::Fail, words));
+        finding.advice.unwrap()
+    }
+
     #[test]
-    fn a_refusal_is_passed_on_in_the_transports_words() {
-        let log = "[1.2] [vm:9 :0]  log.c:9 UCX  WARN  usb4: UCX 1.12.0 is not supported; supported: 1.13";
-        let finding = Fake::new().program(PROBE, "#\n# Connection manager: tcp\n", log).with_install(transport);
-        assert_eq!(finding.outcome, Outcome::Fail);
-        assert_eq!(finding.message, "usb4: UCX 1.12.0 is not supported; supported: 1.13");
+    fn a_release_of_ucx_that_is_not_supported() {
+        for reason in [
+            "UCX 1.12.0 is not supported; use UCX 1.13 to 1.22, or a newer ucx-usb4",
+            "UCX says it is 1.18.0, but a struct is longer in libuct.so.0; supported are unmodified builds of UCX 1.13 to 1.22",
+            "UCX 1.18.0 was built with statistics (--enable-stats), which changes its structs; use a build without",
+        ] {
+            let line = format!("usb4: not available: {reason}");
+            let advice = advice_for(&line, &line);
+            assert!(advice.contains("ldd $(which ucx_info)") && advice.contains("LD_LIBRARY_PATH"), "{advice}");
+        }
+    }
+
+    #[test]
+    fn another_refusal_says_itself_what_to_do() {
+        let words = "usb4: there is no /dev/usb4dma; load the kernel module (modprobe usb4_dma)";
+        let advice = advice_for(&format!("[1.2] [vm:9 :0]  component.rs:9 UCX  ERROR {words}"), words);
+        assert!(advice.contains("usb4ctl doctor") && !advice.contains("LD_LIBRARY_PATH"), "{advice}");
     }
 
     #[test]
