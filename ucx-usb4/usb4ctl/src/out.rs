@@ -10,10 +10,10 @@ const READER_GONE: i32 = 128 + 13;
 /// Prints a text as it is. When nobody reads any more (`usb4ctl ... | head`), the program ends, silently, as others do.
 pub(crate) fn text(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match write!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit(READER_GONE),
-        result => result,
-    }
+    write!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => exit(READER_GONE),
+        kind => io::Error::new(kind, format!("standard output cannot be written: {error}; send it somewhere else")),
+    })
 }
 
 /// Prints a text and ends the line.

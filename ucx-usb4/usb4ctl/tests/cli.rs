@@ -1,7 +1,8 @@
 //! usb4ctl as a user starts it: output, messages, exit codes. What needs the transport itself is in `mpi-tests`.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// An installation with empty libraries, and a fabric description of its own.
 struct Setup {
@@ -205,6 +206,67 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         let output = command.stderr(std::process::Stdio::piped()).output().unwrap();
         assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(141), ""), "{arguments:?}");
     }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_told_so() {
+    let setup = Setup::new();
+    for arguments in [&["sim", "profiles"][..], &["env"], &["status", "--json"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_usb4ctl"));
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command
+            .arg("--libdir")
+            .arg(setup.folder.path())
+            .args(arguments)
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .output();
+        let output = output.unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("standard output cannot be written: No space left"), "{said}");
+    }
+}
+
+/// The header fits into a buffer, so only what is written out meets the full disk.
+#[test]
+fn a_capture_that_cannot_be_written_is_told_so() {
+    let setup = Setup::new();
+    let header = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 147, 0, 0, 0];
+    let capture = setup.folder.path().join("job.pcap");
+    std::fs::write(&capture, header).unwrap();
+    let capture = capture.to_str().unwrap();
+    for target in ["/dev/full", "/nowhere/all.pcap"] {
+        let output = setup.usb4ctl(None, &["trace", "--pcap", target, capture]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("{target} cannot be written; name another file with --pcap")), "{said}");
+    }
+    let passwd = setup.usb4ctl(None, &["trace", "/etc/passwd"]);
+    assert!(stderr(&passwd).contains("UCX_USB4_TRACE=PREFIX"), "{}", stderr(&passwd));
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_before_the_measurement() {
+    let setup = Setup::new();
+    let output = setup.usb4ctl(Some(&setup.links()), &["bench", "--report", "/nowhere/report.md"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
+    assert!(stderr(&output).contains("/nowhere/report.md cannot be written; name another file"), "{}", stderr(&output));
+}
+
+/// A host that answers through ssh, and lacks the library: here a script stands in for ssh.
+#[test]
+fn the_doctor_asks_the_other_hosts() {
+    let setup = Setup::new();
+    let ssh = setup.write("ssh", "#!/bin/sh\nexit 1\n");
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_usb4ctl"));
+    command.env("PATH", setup.folder.path()).arg("--libdir").arg(setup.folder.path());
+    let output = command.args(["doctor", "--hosts", "lab2"]).output().unwrap();
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("lab2 has no ") && said.contains("scp ucx-usb4_*.deb lab2:"), "{said}");
+    assert!(said.lines().last().unwrap().starts_with("A job started here does not use usb4"), "{said}");
 }
 
 #[test]

@@ -101,6 +101,9 @@ pub(crate) fn run(arguments: &BenchArgs) -> anyhow::Result<ExitCode> {
 
 /// Prints what was measured, also when it ended early.
 fn measure_and_print(arguments: &BenchArgs, links: LinkSpec, stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.report {
+        report::check(path)?;
+    }
     let (figures, ended) = measure::run(arguments, links, stop)?;
     if arguments.json {
         out::json(&figures)?;

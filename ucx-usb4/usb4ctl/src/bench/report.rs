@@ -1,6 +1,7 @@
 //! A file to share: the figures, and what of the machine decides them. Nothing in it names a host, a user or a device's serial number.
 
 use std::fmt::Write;
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use anyhow::Context;
@@ -31,12 +32,26 @@ struct Description {
     settings: Vec<String>,
 }
 
+/// A path that cannot be written is told before the measurement, not after it.
+pub(super) fn check(path: &Path) -> anyhow::Result<()> {
+    let existed = path.exists();
+    OpenOptions::new().append(true).create(true).open(path).with_context(|| cannot_be_written(path))?;
+    if !existed {
+        std::fs::remove_file(path).with_context(|| cannot_be_written(path))?;
+    }
+    Ok(())
+}
+
+fn cannot_be_written(path: &Path) -> String {
+    format!("{} cannot be written; name another file with --report", path.display())
+}
+
 /// Writes it.
 pub(super) fn write(path: &Path, figures: &Figures) -> anyhow::Result<()> {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let description = describe(&ThisMachine, MachineReport::read(), variables);
-    std::fs::write(path, text(&description, figures)?).with_context(|| format!("{} cannot be written", path.display()))
+    std::fs::write(path, text(&description, figures)?).with_context(|| cannot_be_written(path))
 }
 
 fn describe(

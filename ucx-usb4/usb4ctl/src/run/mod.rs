@@ -40,8 +40,12 @@ pub(crate) fn run(install: &Install, arguments: &RunArgs) -> anyhow::Result<Exit
             Ok(ExitCode::from(code))
         }
         Err(error) => {
-            eprintln!("usb4ctl: cannot run {}: {error}", program.display());
-            Ok(ExitCode::from(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }))
+            let (code, advice) = match error.kind() {
+                io::ErrorKind::NotFound => (NOT_FOUND, "give its path, or install it"),
+                _ => (NOT_EXECUTABLE, "see `ls -l` of it: is it a program, and may you run it?"),
+            };
+            eprintln!("usb4ctl: cannot run {}: {error}; {advice}", program.display());
+            Ok(ExitCode::from(code))
         }
     }
 }

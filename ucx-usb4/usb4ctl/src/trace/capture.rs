@@ -9,6 +9,8 @@ use anyhow::{Context, bail};
 use pcap_file::pcap::PcapParser;
 use pcap_file::{DataLink, PcapError};
 
+const MAKES_ONE: &str = "UCX_USB4_TRACE=PREFIX makes one for each process of a job";
+
 /// A record as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Captured {
@@ -29,9 +31,7 @@ pub(super) struct Capture {
 
 impl Capture {
     pub(super) fn open(path: &Path) -> anyhow::Result<Capture> {
-        let file = File::open(path).with_context(|| {
-            format!("{} cannot be read; UCX_USB4_TRACE=PREFIX makes one for each process of a job", path.display())
-        })?;
+        let file = File::open(path).with_context(|| format!("{} cannot be read; {MAKES_ONE}", path.display()))?;
         Ok(Capture { path: path.to_owned(), file, rest: Vec::new(), parser: None })
     }
 
@@ -42,11 +42,11 @@ impl Capture {
         match self.parse(&mut records) {
             // The rest comes with the next look, or the process died while it wrote.
             Ok(()) | Err(PcapError::IncompleteBuffer) => {}
-            Err(error) => bail!("{} is no capture of frames: {error}", self.path.display()),
+            Err(error) => bail!("{} is no capture of frames ({error}); {MAKES_ONE}", self.path.display()),
         }
         match &self.parser {
             Some(parser) if parser.header().datalink != DataLink::USER0 => {
-                bail!("{} is a capture of something else than usb4's frames", self.path.display())
+                bail!("{} is a capture of something else than usb4's frames; {MAKES_ONE}", self.path.display())
             }
             _ => Ok(records),
         }

@@ -5,7 +5,7 @@ mod process;
 mod record;
 
 use std::fs::OpenOptions;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,7 +34,8 @@ pub(crate) fn run(arguments: &TraceArgs) -> anyhow::Result<ExitCode> {
     loop {
         let batch = next(&mut captures)?;
         if let Some(path) = &arguments.pcap {
-            write(&batch, path).with_context(|| format!("{} cannot be written", path.display()))?;
+            write(&batch, path)
+                .with_context(|| format!("{} cannot be written; name another file with --pcap", path.display()))?;
             return Ok(ExitCode::SUCCESS);
         }
         for captured in &batch {
@@ -74,5 +75,7 @@ fn write(records: &[Captured], path: &Path) -> anyhow::Result<()> {
     for captured in records {
         writer.write_packet(&PcapPacket::new(captured.time, captured.full_len, &captured.bytes))?;
     }
+    // Dropped, it would keep to itself that the disk is full.
+    writer.into_writer().flush()?;
     Ok(())
 }

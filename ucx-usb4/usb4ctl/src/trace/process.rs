@@ -7,8 +7,10 @@ use anyhow::{Context, bail};
 /// All that it has open now.
 pub(super) fn recordings(pid: u32) -> anyhow::Result<Vec<PathBuf>> {
     let folder = PathBuf::from(format!("/proc/{pid}/fd"));
-    let open =
-        folder.read_dir().with_context(|| format!("the files of process {pid} cannot be listed: is it yours?"))?;
+    let open = folder.read_dir().with_context(|| match Path::new(&format!("/proc/{pid}")).exists() {
+        true => format!("the files of process {pid} cannot be listed; take sudo for one that is not yours"),
+        false => format!("there is no process {pid}; `pgrep -l APP` shows the numbers of a job's ranks"),
+    })?;
     // A descriptor that was closed meanwhile has no link.
     let open = open.filter_map(|entry| entry.ok()?.path().read_link().ok());
     let mut found: Vec<PathBuf> = open.filter(|path| is_recording(path)).collect();
@@ -52,7 +54,7 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_and_one_that_records_nothing_are_told_apart() {
         let nobody = recordings(u32::MAX).unwrap_err();
-        assert!(nobody.to_string().contains("cannot be listed"), "{nobody}");
+        assert!(nobody.to_string().contains("there is no process"), "{nobody}");
         let silent = recordings(std::process::id()).unwrap_err();
         assert!(silent.to_string().contains("UCX_USB4_TRACE=PREFIX"), "{silent}");
     }
