@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Loads the recipes, with Spack where it is (run as `spack python`), else with a stub of its package API, and builds with the
-commands that they give, into an empty prefix. `cargo xtask test --only spack` runs it."""
+"""Loads the recipes with a stub of Spack's package API, and builds with the commands that they give, into an empty prefix.
+`cargo xtask test --only spack` runs it; `in_spack.py` loads them in a real Spack."""
 
 import importlib.util
 import json
@@ -29,11 +29,17 @@ def load(name, class_name):
 class Spec:
     """A concrete spec with these variants."""
 
-    def __init__(self, *variants):
+    def __init__(self, *variants, name=None, prefix=None, dependencies={}):
         self.variants = variants
+        self.name = name
+        self.prefix = Prefix(prefix)
+        self.dependencies = dependencies
 
     def satisfies(self, variant):
         return variant in self.variants
+
+    def __getitem__(self, name):
+        return self.dependencies[name]
 
 
 class Environment(dict):
@@ -70,8 +76,30 @@ class UcxUsb4(unittest.TestCase):
         needs = directives(self.recipe, "depends_on")
         self.assertLessEqual({"ucx@1.13:1.22", "rust@1.88:", "llvm+clang", "mpi", "usb4-dma"}, set(needs))
         self.assertEqual(needs["usb4-dma"]["when"], "+kernel-source")
+        self.assertEqual(needs["mpi"]["when"], "+osu")
+        self.assertEqual(needs["openmpi fabrics=ucx"]["when"], "+osu ^[virtuals=mpi] openmpi")
         cargo = (ROOT / "Cargo.toml").read_text()
         self.assertIn('rust-version = "1.88"', cargo, "the recipe asks for another Rust than Cargo.toml")
+
+    def build_environment(self, libclang, compiler, *variants):
+        """What the build finds where llvm has `libclang` and MPICH `compiler`, with the prefix that both have."""
+        folder = tempfile.TemporaryDirectory(prefix="spack-")
+        self.addCleanup(folder.cleanup)
+        for path in (libclang, compiler):
+            file = pathlib.Path(folder.name, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        dependencies = {"llvm": Spec(prefix=folder.name), "mpi": Spec(name="mpich", prefix=folder.name)}
+        environment = Environment()
+        self.recipe(Spec(*variants, dependencies=dependencies), None).setup_build_environment(environment)
+        return {name: os.path.relpath(value, folder.name) for name, value in environment.items()}
+
+    def test_the_build_takes_the_libclang_and_the_mpi_of_its_spec(self):
+        debian = self.build_environment("lib/libclang-14.so.1", "bin/mpicc.mpich", "+osu")
+        self.assertEqual(debian, {"LIBCLANG_PATH": "lib", "MPICC": "bin/mpicc.mpich"})
+        built_by_spack = self.build_environment("lib64/libclang.so", "bin/mpicc", "+osu")
+        self.assertEqual(built_by_spack, {"LIBCLANG_PATH": "lib64", "MPICC": "bin/mpicc"})
+        self.assertNotIn("MPICC", self.build_environment("lib/libclang.so", "bin/mpicc"))
 
     def test_what_it_installs(self):
         prefix = pathlib.Path(self.package.prefix)

@@ -35,12 +35,27 @@ class UcxUsb4(Package):
     depends_on("llvm+clang", type="build")  # libclang reads UCX's headers, and MPI's
     depends_on("pkgconfig", type="build")
     depends_on("ucx@1.13:1.22")
-    depends_on("mpi", when="+osu")
-    depends_on("hwloc@2.4:", when="+osu")
     depends_on("usb4-dma", when="+kernel-source", type="run")
 
+    with when("+osu"):
+        depends_on("mpi")
+        depends_on("hwloc@2.4:")
+        # Both are built without UCX unless they are told.
+        depends_on("openmpi fabrics=ucx", when="^[virtuals=mpi] openmpi")
+        depends_on("mpich device=ch4 netmod=ucx", when="^[virtuals=mpi] mpich")
+
     def setup_build_environment(self, env):
-        env.set("LIBCLANG_PATH", self.spec["llvm"].prefix.lib)
+        # Without the variable, bindgen may take another libclang of the machine.
+        llvm = self.spec["llvm"].prefix
+        for folder in (llvm.lib, llvm.lib64):
+            if list(pathlib.Path(folder).glob("libclang*.so*")):
+                env.set("LIBCLANG_PATH", folder)
+                break
+        if self.spec.satisfies("+osu"):
+            # Debian has several MPIs in one prefix, and names their compilers apart.
+            mpi = self.spec["mpi"]
+            compilers = [join_path(mpi.prefix.bin, name) for name in ("mpicc." + mpi.name, "mpicc")]
+            env.set("MPICC", next((path for path in compilers if pathlib.Path(path).exists()), "mpicc"))
 
     def install(self, spec, prefix):
         crates = ["ucx-usb4", "usb4-preload", "usb4ctl"]
@@ -49,7 +64,8 @@ class UcxUsb4(Package):
             crates.append("osu-bench")
             programs.append("osu-bench")
         selection = [word for crate in crates for word in ("-p", crate)]
-        which("cargo", required=True)("build", "--release", "--locked", *selection)
+        jobs = "--jobs={0}".format(make_jobs)
+        which("cargo", required=True)("build", "--release", "--locked", jobs, *selection)
 
         built = pathlib.Path(env.get("CARGO_TARGET_DIR", "target"), "release")
         mkdirp(prefix.bin, join_path(prefix.lib, "ucx-usb4"))

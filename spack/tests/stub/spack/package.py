@@ -2,22 +2,25 @@
 """As much of Spack's package API as the recipes use, so that they can be loaded and run where there is no Spack. Directives are
 recorded on the class; helpers do what Spack's do."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 
 env = os.environ
-DIRECTIVES = []
+make_jobs = os.cpu_count()
+_directives = []
+_conditions = []
 
 
-class PackageMeta(type):
+class _PackageMeta(type):
     def __init__(cls, name, bases, namespace):
         super().__init__(name, bases, namespace)
-        cls.directives = list(DIRECTIVES)
-        DIRECTIVES.clear()
+        cls.directives = list(_directives)
+        _directives.clear()
 
 
-class Package(metaclass=PackageMeta):
+class Package(metaclass=_PackageMeta):
     def __init__(self, spec, prefix):
         self.spec = spec
         self.prefix = prefix
@@ -25,7 +28,8 @@ class Package(metaclass=PackageMeta):
 
 def _directive(kind):
     def record(*arguments, **options):
-        DIRECTIVES.append((kind, arguments, options))
+        conditions = [*_conditions, *filter(None, [options.pop("when", None)])]
+        _directives.append((kind, arguments, dict(options, when=" ".join(conditions))))
 
     return record
 
@@ -34,6 +38,13 @@ version = _directive("version")
 variant = _directive("variant")
 depends_on = _directive("depends_on")
 license = _directive("license")
+
+
+@contextlib.contextmanager
+def when(condition):
+    _conditions.append(condition)
+    yield
+    _conditions.pop()
 
 
 class Prefix(str):
