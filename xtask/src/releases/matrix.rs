@@ -71,7 +71,7 @@ impl Place {
     /// Why a suite cannot run there.
     fn gap(&self, suite: &str) -> Option<&'static str> {
         match self {
-            Place::Wheel(wheel) if wheel.release == "1.18" && suite == "wakeup" => {
+            Place::Wheel(wheel) if matches!(wheel.release, "1.17" | "1.18") && suite == "wakeup" => {
                 Some("the ucx_perftest of this wheel crashes by itself, over any transport")
             }
             Place::Wheel(_) | Place::Machine | Place::Debian13 => None,
