@@ -75,7 +75,7 @@ fn gather(comm: &Comm, place: &[u8]) -> Vec<Place> {
     let starts: Vec<i32> = counts.iter().scan(0, |next, count| Some(std::mem::replace(next, *next + count))).collect();
     let mut all = vec![0u8; counts.iter().map(|count| *count as usize).sum()];
     comm.rsmpi().all_gather_varcount_into(place, &mut PartitionMut::new(&mut all[..], &counts[..], &starts[..]));
-    // Those of another version of this program may be others' to read, and know nothing here.
+    // Another version of this program on another host may tell other things: nothing is known of its place then.
     let read = |(start, count): (&i32, &i32)| serde_json::from_slice(&all[*start as usize..][..*count as usize]);
     starts.iter().zip(&counts).map(|place| read(place).unwrap_or_default()).collect()
 }
